@@ -1,0 +1,2 @@
+//! Load generator (the command line stands here).
+fn main() {}

@@ -1,0 +1,314 @@
+//! One validated [`Config`]: every limit, its unit and its default.
+//!
+//! File, environment and flags are merged here (flag over environment over file over default)
+//! and checked before anything binds. Nothing else in the program reads the environment.
+
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Everything that an operator can set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Addresses to listen on. Port 0: the kernel chooses.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads, each pinned to a core. 0: one per core that the process may use.
+    pub workers: usize,
+    /// Serve `/echo`, which returns every message as it came (conformance suites, round trips).
+    pub echo: bool,
+    /// What a client may do and how much of it.
+    pub client: ClientConfig,
+    /// WebSocket limits.
+    pub websocket: WebSocketConfig,
+    /// Rooms: names, options by namespace, totals.
+    pub channel: ChannelConfig,
+    /// Who is there.
+    pub presence: PresenceConfig,
+    /// The HTTP side.
+    pub http_server: HttpConfig,
+    /// Orderly shutdown.
+    pub shutdown: ShutdownConfig,
+}
+
+/// What a client may do and how much of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientConfig {
+    /// Origins from which a page may connect; empty: only the page's own host. `"*"`: any;
+    /// `"null"`: pages without an origin (a file).
+    pub allowed_origins: Vec<String>,
+    /// Anyone may connect and do anything in every room.
+    pub insecure: bool,
+    /// Clients may take a nick without a token. `None`: yes on loopback without a token key.
+    pub allow_guests: Option<bool>,
+    /// Clients may come without token and nick. `None`: as `allow_guests`' default.
+    pub allow_anonymous_connect_without_token: Option<bool>,
+    /// How tokens are checked.
+    pub token: TokenConfig,
+    /// WebSocket connections in all. 0: as many as the descriptor limit allows.
+    pub connection_limit: usize,
+    /// WebSocket connections per client address. 0: no limit.
+    pub connection_limit_per_address: usize,
+    /// Rooms that one connection may have joined.
+    pub channel_limit: usize,
+    /// Bytes queued for one client, bytes in flight included; above it: disconnect 3008.
+    pub queue_max_size: usize,
+    /// Bytes queued for all clients together; above it, who has a backlog is disconnected (3008).
+    pub queue_total_max_size: usize,
+    /// Commands per second that a connection may sustain; above it: error 111, then 3013.
+    /// 0: no limit.
+    pub command_rate_limit: u32,
+    /// Commands that may come at once before the rate counts.
+    pub command_rate_burst: u32,
+    /// Between two server pings.
+    #[serde(with = "duration")]
+    pub ping_interval: Duration,
+    /// For the answer to a ping; later: disconnect 3012.
+    #[serde(with = "duration")]
+    pub pong_timeout: Duration,
+    /// From the upgrade to the first `connect` command; later: disconnect 3502.
+    #[serde(with = "duration")]
+    pub stale_close_delay: Duration,
+    /// A guest's nick stays reserved for this long after its connection ended.
+    #[serde(with = "duration")]
+    pub nick_grace: Duration,
+}
+
+/// How client tokens (JWT) are checked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenConfig {
+    /// Key of HMAC-signed tokens (HS256, HS384, HS512). Empty: tokens are not taken.
+    pub hmac_secret_key: String,
+}
+
+/// WebSocket limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebSocketConfig {
+    /// Bytes of one message from a client; above it: close 1009.
+    pub message_size_limit: usize,
+}
+
+/// Rooms: names, options by namespace, totals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// Bytes of a room's name.
+    pub max_length: usize,
+    /// Rooms in all; above it a join is refused with error 106.
+    pub rooms_max: usize,
+    /// Bytes of history in all; above it the oldest publications go first.
+    pub history_total_max_size: usize,
+    /// Publications that one recovery or history reply may carry.
+    pub recovery_max_publication_limit: usize,
+    /// Options of rooms whose name has no namespace.
+    pub without_namespace: NamespaceOptions,
+    /// Namespaces; a room `chat:lobby` is in the namespace `chat`.
+    pub namespaces: Vec<Namespace>,
+}
+
+/// A namespace: a name and the options of its rooms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// What stands before the colon in a room's name.
+    pub name: String,
+    /// Options of its rooms.
+    #[serde(flatten)]
+    pub options: NamespaceOptions,
+}
+
+/// Options of the rooms of a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NamespaceOptions {
+    /// Chat rules: payloads are checked.
+    pub chat: bool,
+    /// Publications kept per room. 0: no history.
+    pub history_size: usize,
+    /// How long a publication is kept.
+    #[serde(with = "duration")]
+    pub history_ttl: Duration,
+    /// Every subscriber may recover what it missed.
+    pub force_recovery: bool,
+    /// Who is in a room can be asked.
+    pub presence: bool,
+    /// Joins and leaves are pushed to every member.
+    pub join_leave: bool,
+    /// Publications are notices that may be dropped for a slow member (typing).
+    pub droppable: bool,
+    /// Rooms named `ns:#alice,bob` are for these users alone.
+    pub allow_user_limited_channels: bool,
+    /// Clients may subscribe.
+    pub allow_subscribe_for_client: bool,
+    /// Clients may publish without having joined.
+    pub allow_publish_for_client: bool,
+    /// Members may publish.
+    pub allow_publish_for_subscriber: bool,
+    /// Members may read the history.
+    pub allow_history_for_subscriber: bool,
+    /// The permissions above hold for anonymous clients (user `""`) too.
+    pub allow_anonymous: bool,
+}
+
+/// Who is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PresenceConfig {
+    /// Joins and leaves are not announced in rooms with more members than this.
+    pub announce_max: usize,
+}
+
+/// The HTTP side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// HTTP connections served at once; above it: 503.
+    pub connection_limit: usize,
+    /// For the whole request head; later the connection is answered 408 and closed.
+    #[serde(with = "duration")]
+    pub head_timeout: Duration,
+    /// Bytes of a request head; above it: 431.
+    pub head_size_limit: usize,
+}
+
+/// Orderly shutdown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownConfig {
+    /// Clients are told to leave spread over this time.
+    #[serde(with = "duration")]
+    pub spread: Duration,
+    /// The process is out within this time.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))],
+            workers: 0,
+            echo: false,
+            client: ClientConfig::default(),
+            websocket: WebSocketConfig::default(),
+            channel: ChannelConfig::default(),
+            presence: PresenceConfig::default(),
+            http_server: HttpConfig::default(),
+            shutdown: ShutdownConfig::default(),
+        }
+    }
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        ClientConfig {
+            allowed_origins: Vec::new(),
+            insecure: false,
+            allow_guests: None,
+            allow_anonymous_connect_without_token: None,
+            token: TokenConfig::default(),
+            connection_limit: 0,
+            connection_limit_per_address: 0,
+            channel_limit: 128,
+            queue_max_size: 1024 * 1024,
+            queue_total_max_size: 1024 * 1024 * 1024,
+            command_rate_limit: 0,
+            command_rate_burst: 100,
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(8),
+            stale_close_delay: Duration::from_secs(10),
+            nick_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for WebSocketConfig {
+    fn default() -> Self {
+        WebSocketConfig { message_size_limit: 64 * 1024 }
+    }
+}
+
+impl Default for ChannelConfig {
+    fn default() -> Self {
+        let open = NamespaceOptions {
+            allow_subscribe_for_client: true,
+            allow_publish_for_subscriber: true,
+            allow_publish_for_client: true,
+            allow_history_for_subscriber: true,
+            allow_anonymous: true,
+            ..NamespaceOptions::default()
+        };
+        let chat = NamespaceOptions {
+            chat: true,
+            history_size: 500,
+            history_ttl: Duration::from_secs(24 * 3600),
+            force_recovery: true,
+            presence: true,
+            join_leave: true,
+            allow_publish_for_client: false,
+            ..open.clone()
+        };
+        let dm = NamespaceOptions {
+            allow_user_limited_channels: true,
+            allow_anonymous: false,
+            ..chat.clone()
+        };
+        let typing = NamespaceOptions {
+            droppable: true,
+            allow_publish_for_client: false,
+            ..open.clone()
+        };
+        ChannelConfig {
+            max_length: 255,
+            rooms_max: 1_000_000,
+            history_total_max_size: 1024 * 1024 * 1024,
+            recovery_max_publication_limit: 300,
+            without_namespace: open,
+            namespaces: vec![
+                Namespace { name: "chat".into(), options: chat },
+                Namespace { name: "dm".into(), options: dm },
+                Namespace { name: "typing".into(), options: typing },
+            ],
+        }
+    }
+}
+
+impl Default for PresenceConfig {
+    fn default() -> Self {
+        PresenceConfig { announce_max: 100 }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        HttpConfig {
+            connection_limit: 1024,
+            head_timeout: Duration::from_secs(10),
+            head_size_limit: 16 * 1024,
+        }
+    }
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        ShutdownConfig { spread: Duration::from_secs(1), timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Durations as people write them: `"25s"`, `"24h"`, `"250ms"`.
+mod duration {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&format!("{}ms", d.as_millis()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(d)?;
+        let millis = text.strip_suffix("ms").and_then(|n| n.parse().ok());
+        millis.map(Duration::from_millis).ok_or_else(|| serde::de::Error::custom("not a duration"))
+    }
+}
