@@ -255,11 +255,8 @@ impl Default for ChannelConfig {
             allow_anonymous: false,
             ..chat.clone()
         };
-        let typing = NamespaceOptions {
-            droppable: true,
-            allow_publish_for_client: false,
-            ..open.clone()
-        };
+        let typing =
+            NamespaceOptions { droppable: true, allow_publish_for_client: false, ..open.clone() };
         ChannelConfig {
             max_length: 255,
             rooms_max: 1_000_000,
