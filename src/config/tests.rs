@@ -612,3 +612,53 @@ fn durations_are_written_as_they_are_read() {
         assert_eq!(duration::parse(written).unwrap(), d);
     }
 }
+
+/// The tables of `docs/configuration.md`, made from the table of keys.
+fn tables() -> String {
+    let defaults = print::tree(&Config::default());
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut out =
+        String::from("| key, environment | unit | default | meaning |\n|---|---|---|---|\n");
+    for (path, key) in keys::all().filter(|(path, _)| !path.starts_with(keys::WITHOUT_NAMESPACE)) {
+        let default = print::shown(&key, print::at(&defaults, &path));
+        out += &format!(
+            "| `{path}`<br>`{}` | {} | {default} | {} |\n",
+            keys::variable(&path),
+            key.kind.unit(),
+            cell(key.help)
+        );
+    }
+    let options = |o: &NamespaceOptions| serde_json::to_value(o).unwrap();
+    let channel = ChannelConfig::default();
+    let columns: Vec<(String, Value)> =
+        std::iter::once(("none".to_owned(), options(&channel.without_namespace)))
+            .chain(
+                channel.namespaces.iter().map(|n| (format!("`{}`", n.name), options(&n.options))),
+            )
+            .chain([("new".to_owned(), options(&NamespaceOptions::default()))])
+            .collect();
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    out += &format!("\n| option | unit | {} | meaning |\n", names.join(" | "));
+    out += &format!("|---|---|{}---|\n", "---|".repeat(columns.len()));
+    for option in keys::OPTIONS {
+        let values = columns.iter().map(|(_, o)| print::shown(option, &o[option.path]));
+        out += &format!(
+            "| `{}` | {} | {} | {} |\n",
+            option.path,
+            option.kind.unit(),
+            values.collect::<Vec<_>>().join(" | "),
+            cell(option.help)
+        );
+    }
+    out
+}
+
+#[test]
+fn the_document_names_every_key() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    for table in tables().split("\n\n") {
+        let table = table.trim();
+        assert!(document.contains(table), "docs/configuration.md should contain:\n\n{table}\n");
+    }
+}

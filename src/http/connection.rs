@@ -209,8 +209,11 @@ async fn drive(
 fn hand_back(shared: &Shared, gate: Gate, read_buf: &[u8], state: &State) {
     let mut read = read_buf.to_vec();
     read.extend_from_slice(&gate.read[gate.given..]);
-    // Neither can be missing; if one were, closing is the only answer.
-    let (Some(upgrade), Ok(stream)) = (state.upgrade.take(), gate.stream.into_std()) else {
+    let blocking = |stream: std::net::TcpStream| stream.set_nonblocking(false).map(|()| stream);
+    // Neither can fail; if one did, closing is the only answer.
+    let (Some(upgrade), Ok(stream)) =
+        (state.upgrade.take(), gate.stream.into_std().and_then(blocking))
+    else {
         return;
     };
     shared.scrape.http.http_handed_back.inc();
