@@ -440,8 +440,8 @@ fn the_printed_configuration_reads_back() {
     }
     let text = to_toml(&Config::default());
     assert!(text.contains(
-        "# Bytes queued for one client, bytes in flight included; above it: disconnect 3008.\n\
-         # Unit: bytes. Default: 1048576. Environment: RINGCHAT_CLIENT_QUEUE_MAX_SIZE.\n\
+        "# Bytes queued for one client, bytes in flight included, at most 4294967295; above it: \
+         disconnect\n# 3008.\n# Unit: bytes. Default: 1048576. Environment: RINGCHAT_CLIENT_QUEUE_MAX_SIZE.\n\
          queue_max_size = 1048576\n"
     ));
 }
@@ -497,6 +497,9 @@ fn contradictions_name_key_and_cure() {
             "websocket.message_size_limit",
             "Raise client.queue_max_size to 1048580",
         ),
+        (vec!["--set=client.queue_max_size=4294967296"], "client.queue_max_size", "at most"),
+        (vec!["--set=http_server.head_size_limit=0"], "http_server.head_size_limit", "at least"),
+        (vec!["--set=http_server.head_size_limit=8191"], "http_server.head_size_limit", "at least"),
         (vec!["--set=client.queue_total_max_size=1000"], "client.queue_total_max_size", "less"),
         (
             vec!["--max-connections=5", "--set=client.connection_limit_per_address=6"],
