@@ -30,9 +30,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// hyper refuses a smaller buffer.
-const HYPER_BUFFER_MIN: usize = 8 * 1024;
-
 /// While closing, this much is read and thrown away: unread input would turn the close into a
 /// reset, which can destroy the answer on its way.
 const LINGER_BYTES_MAX: u64 = 256 * 1024;
@@ -63,7 +60,8 @@ impl Shared {
             router: routes::router(Arc::clone(&scrape), Arc::clone(&places)),
             head_timeout: http.head_timeout,
             idle_timeout: http.idle_timeout,
-            head_size_limit: http.head_size_limit.max(HYPER_BUFFER_MIN),
+            // hyper takes no smaller buffer; the configuration allows none.
+            head_size_limit: http.head_size_limit.max(8 * 1024),
             scrape,
             back,
             places,
@@ -209,8 +207,11 @@ async fn drive(
 fn hand_back(shared: &Shared, gate: Gate, read_buf: &[u8], state: &State) {
     let mut read = read_buf.to_vec();
     read.extend_from_slice(&gate.read[gate.given..]);
-    // Neither can be missing; if one were, closing is the only answer.
-    let (Some(upgrade), Ok(stream)) = (state.upgrade.take(), gate.stream.into_std()) else {
+    let blocking = |stream: std::net::TcpStream| stream.set_nonblocking(false).map(|()| stream);
+    // Neither can fail; if one did, closing is the only answer.
+    let (Some(upgrade), Ok(stream)) =
+        (state.upgrade.take(), gate.stream.into_std().and_then(blocking))
+    else {
         return;
     };
     shared.scrape.http.http_handed_back.inc();

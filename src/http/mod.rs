@@ -42,7 +42,7 @@ use tokio::time::Instant;
 /// the refusal, as for a first request.
 #[derive(Debug)]
 pub struct HandBack {
-    /// The socket, in non-blocking mode, free of any event loop.
+    /// The socket, in blocking mode as io_uring wants it, free of any event loop.
     pub stream: TcpStream,
     /// The request; its `head_len` is 0, for the head is not in `read`.
     pub upgrade: Upgrade,

@@ -299,7 +299,6 @@ fn an_upgrade_goes_back_after_other_requests() {
         ("/connection/websocket", Some("x=1"))
     );
     // What did not come with the head is still in the socket.
-    back.stream.set_nonblocking(false).unwrap();
     let mut frames = back.read.clone();
     let have = frames.len();
     frames.resize("frames".len(), 0);
@@ -334,7 +333,6 @@ fn an_upgrade_waits_for_the_answers_before_it() {
         assert_eq!(client.reply().status, 200);
     }
     let mut back = side.backs.recv_timeout(DEADLINE).unwrap();
-    back.stream.set_nonblocking(false).unwrap();
     back.stream.write_all(&back.upgrade.response(None)).unwrap();
     assert_eq!(client.reply().status, 101);
 }
