@@ -92,15 +92,8 @@ fn pushes_tell_who_joins_and_leaves() {
     let join = push_about(&mut ann, "join", "ben");
     assert_eq!(join["channel"], "chat:tea");
     assert_eq!(join["join"]["info"]["client"], ben.id());
-    let presence = ann.ok("presence", json!({"channel": "chat:tea"}));
-    assert_eq!(presence["presence"].as_object().unwrap().len(), 2, "{presence}");
-    assert_eq!(presence["presence"][ben.id()]["user"], "~ben");
-    let stats = ann.ok("presence_stats", json!({"channel": "chat:tea"}));
-    assert_eq!(stats, json!({"num_clients": 2, "num_users": 2}));
     ben.ok("unsubscribe", json!({"channel": "chat:tea"}));
     push_about(&mut ann, "leave", "ben");
-    let stats = ann.ok("presence_stats", json!({"channel": "chat:tea"}));
-    assert_eq!(stats, json!({"num_clients": 1, "num_users": 1}));
 }
 
 #[test]
