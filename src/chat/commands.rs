@@ -329,9 +329,8 @@ impl Shard {
         let channel = history.channel.as_ref();
         let member = self.is_member(slot, channel);
         let user = self.user(slot);
-        let options = self
-            .settings
-            .permit(channel, &user, |o| member && o.allow_history_for_subscriber)?;
+        let options =
+            self.settings.permit(channel, &user, |o| member && o.allow_history_for_subscriber)?;
         if options.history_size == 0 {
             return Err(codes::NOT_AVAILABLE.into());
         }

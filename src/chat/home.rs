@@ -324,7 +324,11 @@ impl Home {
         use crate::protocol::chat::Kind;
         match *kind {
             Kind::Message { reply_to: Some(of), .. } | Kind::React { of } => {
-                if self.remembers(of) { Ok(()) } else { Err(codes::BAD_REQUEST) }
+                if self.remembers(of) {
+                    Ok(())
+                } else {
+                    Err(codes::BAD_REQUEST)
+                }
             }
             Kind::Edit { of } | Kind::Delete { of } => match () {
                 () if !self.remembers(of) => Err(codes::BAD_REQUEST),

@@ -12,6 +12,8 @@ use std::cmp::Reverse;
 
 /// Bytes that one room may bring in a turn before its home asks for the turn to end.
 const TURN_BYTES_MAX: usize = 256 * 1024;
+/// Ages of publications kept before those of publications that are gone are cleared out.
+pub(super) const AGES_LEN_MIN: usize = 4_096;
 /// A room is looked at again no sooner than this, in milliseconds.
 const CHECK_MS_MIN: u64 = 1_000;
 
@@ -305,6 +307,15 @@ impl Shard {
             }
         }
         self.metrics.history_bytes.set(self.history_bytes as u64);
+        // A quiet room's old publication may stand before the ages of many that are gone.
+        if self.ages.len() >= self.ages_len_max {
+            let homes = &self.homes;
+            self.ages.retain(|(index, epoch, offset)| {
+                let home = homes.get(*index as usize).filter(|h| h.epoch.0 == *epoch);
+                home.and_then(Home::oldest).is_some_and(|oldest| oldest <= *offset)
+            });
+            self.ages_len_max = self.ages.len() * 2 + AGES_LEN_MIN;
+        }
     }
 
     /// Whether the oldest age stands for a publication that is gone already.

@@ -30,9 +30,7 @@ impl Nonces {
     ///
     /// `user`: the user, or the client id where the user is anonymous.
     pub fn fresh(&mut self, now_ms: u64, room: &str, user: &str, nonce: &str) -> bool {
-        while let Some((_, hash)) =
-            self.ages.pop_front_if(|(at, _)| *at + NONCE_MS <= now_ms)
-        {
+        while let Some((_, hash)) = self.ages.pop_front_if(|(at, _)| *at + NONCE_MS <= now_ms) {
             self.known.remove(&hash);
         }
         let hash = self.hasher.hash_one((room, user, nonce));
@@ -40,7 +38,9 @@ impl Nonces {
             return false;
         }
         self.ages.push_back((now_ms, hash));
-        if self.ages.len() > NONCES_MAX && let Some((_, oldest)) = self.ages.pop_front() {
+        if self.ages.len() > NONCES_MAX
+            && let Some((_, oldest)) = self.ages.pop_front()
+        {
             self.known.remove(&oldest);
         }
         true

@@ -72,9 +72,7 @@ impl Settings {
             return Err(codes::LIMIT_EXCEEDED);
         }
         match name.split_once(':') {
-            Some((namespace, _)) => {
-                self.namespaces.get(namespace).ok_or(codes::UNKNOWN_CHANNEL)
-            }
+            Some((namespace, _)) => self.namespaces.get(namespace).ok_or(codes::UNKNOWN_CHANNEL),
             None => Ok(&self.without_namespace),
         }
     }
@@ -89,7 +87,8 @@ impl Settings {
         let options = self.room_options(room)?;
         let name = room.split_once(':').map_or(room, |(_, name)| name);
         // User-limited rooms are for the users they name, whatever else is allowed.
-        if let Some(users) = name.strip_prefix('#').filter(|_| options.allow_user_limited_channels) {
+        if let Some(users) = name.strip_prefix('#').filter(|_| options.allow_user_limited_channels)
+        {
             let listed = !user.is_empty() && users.split(',').any(|listed| listed == user);
             return if listed { Ok(options) } else { Err(codes::PERMISSION_DENIED) };
         }
@@ -99,6 +98,10 @@ impl Settings {
         // A namespace of user-limited rooms has no others; `$` rooms want a token of their own.
         let closed = options.allow_user_limited_channels || name.starts_with(['#', '$']);
         let known = !user.is_empty() || options.allow_anonymous;
-        if !closed && known && allowed(options) { Ok(options) } else { Err(codes::PERMISSION_DENIED) }
+        if !closed && known && allowed(options) {
+            Ok(options)
+        } else {
+            Err(codes::PERMISSION_DENIED)
+        }
     }
 }

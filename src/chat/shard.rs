@@ -28,8 +28,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Bytes that one room may bring in a turn before no more is read in that turn.
-const TURN_BYTES_MAX: usize = 256 * 1024;
 /// Queued bytes that still go out before a Close frame; more is dropped.
 const FLUSH_BYTES_MAX: usize = 64 * 1024;
 /// A connection outlives its token by this long, in seconds, so that it can refresh it.
@@ -55,6 +53,8 @@ pub struct Hello {
     pub client: ClientId,
     /// Its number over the whole server, from 1.
     pub number: u32,
+    /// What goes out before the first frame: the answer to the upgrade.
+    pub greeting: Bytes,
 }
 
 /// One thing that happens to a shard.
@@ -163,6 +163,7 @@ pub struct Shard {
     pub(super) home_checks: BinaryHeap<Reverse<(u64, u32, u64)>>,
     /// Publications kept, oldest first: (home, epoch, offset).
     pub(super) ages: VecDeque<(u32, u64, u64)>,
+    pub(super) ages_len_max: usize,
     pub(super) history_bytes: usize,
     pub(super) epochs: u64,
     pub(super) nonces: Nonces,
@@ -196,6 +197,7 @@ impl Shard {
             dirty_homes: Vec::new(),
             home_checks: BinaryHeap::new(),
             ages: VecDeque::new(),
+            ages_len_max: super::homes::AGES_LEN_MIN,
             history_bytes: 0,
             epochs: 0,
             nonces: Nonces::new(hasher()),
@@ -290,6 +292,12 @@ impl Shard {
     /// pings cannot arrive then.
     pub fn suspend_reading(&mut self, suspended: bool) {
         self.reading_suspended = suspended;
+    }
+
+    /// Whether something came up after the turn's end (a slow member that was closed has left its
+    /// rooms, say), so that another turn must follow.
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty_homes.is_empty() || !self.dirty_rooms.is_empty()
     }
 
     /// Whether everything accepted before the shutdown began has reached every member's outbox.
@@ -420,6 +428,7 @@ impl Shard {
             *place = Some(session);
         }
         self.metrics.sessions.add(1);
+        self.send(slot, hello.greeting, false, fx);
         if let Endpoint::Plain { room, .. } = hello.endpoint {
             self.enter(slot, room, fx);
         }
@@ -745,7 +754,7 @@ impl Shard {
                 self.home_leave(from, &room, dialect, author.as_deref());
             }
             PeerMessage::Publish(p) => {
-                self.home_publish(&p.room, p.from, p.id, &p.data, &p.author, fx);
+                self.home_publish(p.room.as_str(), p.from, p.id, &p.data, &p.author, fx);
             }
             PeerMessage::History(request) => self.home_history(&request, fx),
             PeerMessage::Claim { nick, from, proven } => {

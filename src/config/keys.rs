@@ -81,7 +81,8 @@ pub const KEYS: &[Key] = &[
     key(
         "client.allowed_origins",
         Kind::Texts,
-        "Origins from which a page may connect. Empty: only the page's own host. \"*\": any; \
+        "Origins from which a page may connect, such as https://chat.example.com or \
+         https://*.example.com (every subdomain). Empty: only the page's own host. \"*\": any; \
          \"null\": pages without an origin (a file).",
     ),
     key(
@@ -200,7 +201,8 @@ pub const KEYS: &[Key] = &[
     key(
         "http_server.idle_timeout",
         Kind::Duration,
-        "A kept-alive HTTP connection without a request is closed after this long.",
+        "A kept-alive HTTP connection is closed after this long without a request; so is one whose \
+         client takes longer than this to take an answer.",
     ),
     key("shutdown.spread", Kind::Duration, "Clients are told to leave spread over this time."),
     key("shutdown.timeout", Kind::Duration, "The process is out within this time."),

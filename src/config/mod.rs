@@ -203,7 +203,8 @@ pub struct HttpConfig {
     pub head_timeout: Duration,
     /// Bytes of a request head; above it: 431.
     pub head_size_limit: usize,
-    /// A kept-alive connection without a request is closed after this long.
+    /// A kept-alive connection is closed after this long without a request; so is one whose client
+    /// takes longer than this to take an answer.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
 }

@@ -250,39 +250,33 @@ fn origins(origins: &[String], problems: &mut Vec<Problem>) {
     }
 }
 
-/// What is wrong with an origin, compared with what browsers send (RFC 6454 section 6.2).
+/// What is wrong with an entry: it has to be something that `ws::handshake::origin_allowed` can
+/// find equal to what browsers send (RFC 6454 section 6.2).
 fn origin_problem(origin: &str) -> Option<&'static str> {
     if origin == "*" || origin == "null" {
         return None;
     }
     let form = "is no origin: write scheme://host or scheme://host:port, such as \
                 https://chat.example.com";
-    let Some((scheme, host)) = origin.split_once("://") else { return Some(form) };
+    let Some((scheme, authority)) = origin.split_once("://") else { return Some(form) };
     let scheme_ok = !scheme.is_empty()
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    if !scheme_ok || host.is_empty() {
-        return Some(form);
-    }
-    if host.contains('*') {
-        return Some("has a pattern; name each origin, or \"*\" alone for any");
-    }
-    if host.contains(['/', '?', '#', '@']) {
-        return Some("has more than scheme, host and port; leave out what follows the host");
-    }
-    if origin.bytes().any(|b| b.is_ascii_uppercase() || b <= b' ' || b > b'~') {
-        return Some("is not how browsers send it: lower case, ASCII (punycode), no spaces");
-    }
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !host.ends_with(']') => (name, Some(port)),
-        _ => (host, None),
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
     };
-    match (scheme, port) {
-        _ if name.is_empty() => Some(form),
-        (_, Some(port)) if port.parse::<u16>().is_err() => Some(form),
-        ("http", Some("80")) | ("https", Some("443")) => {
-            Some("names the scheme's own port, which browsers leave out; leave it out")
-        }
-        _ => None,
+    let port_ok = port.is_none_or(|p| p.parse::<u16>().is_ok());
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    if authority.contains(['/', '?', '#', '@']) {
+        Some("has more than scheme, host and port; leave out what follows the host")
+    } else if !scheme_ok || name.is_empty() || !port_ok {
+        Some(form)
+    } else if name.contains('*') {
+        Some("has a pattern; only *. before a host is one (every subdomain), or \"*\" alone (any)")
+    } else if !name.bytes().all(|b| b.is_ascii_graphic()) {
+        Some("is not how browsers send it: ASCII (punycode), no spaces")
+    } else {
+        None
     }
 }
 
