@@ -1,0 +1,270 @@
+// One row of the log: a message, or a line about the room.
+//
+// Owns: how an item of the store becomes elements. Names and texts are set as text, never as
+// HTML; an address becomes a link only if it is http or https. It knows no room and no scrolling.
+// Tested by tests/web/page.test.mjs; the links by tests/web/store.test.mjs.
+
+import { clockTime, fullTime, nameList, named, t } from './strings.js';
+
+/** Colours of authors: classes `hue-0` .. in style.css. */
+const HUES = 12;
+/** A longer text is shown in part until somebody asks for all of it. */
+const TEXT_SHOWN_MAX = 1_800;
+const LINES_SHOWN_MAX = 24;
+
+/** Invisible characters that could make an address look like another. */
+const ADDRESS = /https?:\/\/[^\s<>"`\u0000-\u001f\u007f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+/giu;
+
+/** An element with a class, and content: texts or elements. */
+export function element(tag, className = '', ...content) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...content);
+  return made;
+}
+
+/** The colour class for an author. */
+export function hue(user) {
+  let hash = 0;
+  for (const character of user) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+  return `hue-${(hash ^ (hash >>> 15)) % HUES}`;
+}
+
+const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+
+/** One or two letters for an author: "ada lovelace" is AL, "bob" is B. */
+export function initials(nick) {
+  const words = nick.split(/[\s._-]+/u).filter(Boolean);
+  const first = (word) => graphemes.segment(word)[Symbol.iterator]().next().value?.segment ?? '';
+  const letters = [words[0], words[1]].map((word) => (word ? first(word) : '')).join('');
+  return (letters || '?').toLocaleUpperCase();
+}
+
+/** Splits a text into plain parts and addresses: `[{text}, {text, href}, ...]`. */
+export function linkParts(text) {
+  const parts = [];
+  let from = 0;
+  for (const match of text.matchAll(ADDRESS)) {
+    const address = trimAddress(match[0]);
+    const href = safeAddress(address);
+    if (!href) continue;
+    if (match.index > from) parts.push({ text: text.slice(from, match.index) });
+    parts.push({ text: address, href });
+    from = match.index + address.length;
+  }
+  if (from < text.length) parts.push({ text: text.slice(from) });
+  return parts;
+}
+
+/** Without the punctuation that ends the sentence, not the address. */
+function trimAddress(address) {
+  let end = address.length;
+  for (;;) {
+    const last = address[end - 1];
+    if (`.,;:!?'*_~“”’»…`.includes(last)) end -= 1;
+    else if (last === ')' && count(address, '(', end) < count(address, ')', end)) end -= 1;
+    else if (last === ']' && count(address, '[', end) < count(address, ']', end)) end -= 1;
+    else return address.slice(0, end);
+  }
+}
+
+function count(text, character, end) {
+  let found = 0;
+  for (let i = 0; i < end; i += 1) if (text[i] === character) found += 1;
+  return found;
+}
+
+/** The address in full if it is a valid http or https one, else null. */
+function safeAddress(address) {
+  try {
+    const url = new URL(address);
+    return url.protocol === 'http:' || url.protocol === 'https:' ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Puts `text` into `parent`, with its links. */
+export function appendText(parent, text) {
+  for (const part of linkParts(text)) {
+    if (!part.href) {
+      parent.append(part.text);
+      continue;
+    }
+    const link = element('a', '', part.text);
+    link.href = part.href;
+    link.target = '_blank';
+    link.rel = 'noopener noreferrer';
+    parent.append(link);
+  }
+}
+
+/** Do two items stand under one head: same author, same minute? */
+export function sameGroup(previous, item) {
+  return (
+    previous?.kind === 'message' &&
+    item.kind === 'message' &&
+    previous.mine === item.mine &&
+    (item.mine || previous.user === item.user) &&
+    Math.floor(previous.time / 60_000) === Math.floor(item.time / 60_000)
+  );
+}
+
+/**
+ * The elements of an item. `context`: `online`; `expanded`, a set of items shown in full;
+ * `original(item)`, what it replies to. Buttons carry `data-action`: `retry`, `discard`,
+ * `expand`, `fill`.
+ */
+export function rowContent(item, context) {
+  switch (item.kind) {
+    case 'message':
+      return [post(item, context)];
+    case 'me':
+      return [deed(item, context)];
+    case 'presence':
+      return [element('p', 'line', presence(item))];
+    case 'topic': {
+      const key = item.text ? 'topicSet' : 'topicCleared';
+      return [element('p', 'line', t(key, { name: named(item.nick), text: named(item.text) }))];
+    }
+    case 'gap':
+      return [gap(item)];
+    default:
+      return [element('p', 'line', t(item.word, item.vars))];
+  }
+}
+
+function post(item, context) {
+  const avatar = element('span', `avatar ${hue(item.user)}`, initials(item.nick));
+  avatar.ariaHidden = 'true';
+  const body = element('div', 'body', head(item));
+  if (item.replyTo && !item.deleted) body.append(quote(item, context));
+  const bubble = element('div', 'bubble', text(item, context));
+  const line = element('div', 'bubble-line', bubble);
+  if (item.mine) line.append(mark(item, context));
+  body.append(line, ...below(item));
+  return element('div', 'post', avatar, body);
+}
+
+function head(item) {
+  const nick = element('bdi', `nick ${hue(item.user)}`, item.nick || t('someone'));
+  return element('p', 'head', nick, ' ', timeOf(item));
+}
+
+function timeOf(item) {
+  const time = element('time', '', clockTime(item.time));
+  time.dateTime = new Date(item.time).toISOString();
+  time.title = fullTime(item.time);
+  return time;
+}
+
+function text(item, context) {
+  const shown = element('p', 'text');
+  shown.dir = 'auto';
+  if (item.deleted) {
+    shown.classList.add('gone');
+    shown.append(t('deleted'));
+    return shown;
+  }
+  const short = context.expanded.has(item) ? item.text : shorten(item.text);
+  appendText(shown, short);
+  if (short.length < item.text.length) shown.append('… ', button('expand', t('showAll')));
+  if (item.edited) shown.append(' ', element('small', 'edited', `(${t('edited')})`));
+  return shown;
+}
+
+function shorten(text) {
+  let end = -1;
+  for (let lines = 0; lines < LINES_SHOWN_MAX; lines += 1) {
+    end = text.indexOf('\n', end + 1);
+    if (end < 0) break;
+  }
+  const cut = Math.min(end < 0 ? text.length : end, TEXT_SHOWN_MAX);
+  if (text.length - cut < 200) return text; // not worth a button
+  // Never between the two halves of one character.
+  return text.slice(0, /[\ud800-\udbff]/.test(text[cut - 1]) ? cut - 1 : cut);
+}
+
+/** How far an own message has come. */
+function mark(item, { online }) {
+  const word = { pending: online ? 'sending' : 'queued', sent: 'sent', failed: 'discard' };
+  const made = element('span', `mark ${item.state}`);
+  if (item.state === 'failed') {
+    made.append('!');
+    made.ariaHidden = 'true';
+  } else {
+    made.role = 'img';
+    made.ariaLabel = t(word[item.state]);
+    made.title = t(word[item.state]);
+  }
+  return made;
+}
+
+/** What stands under a message: reactions, or why it failed. */
+function below(item) {
+  const lines = [];
+  if (item.reactions.length) {
+    const list = element('ul', 'reactions');
+    for (const { emoji, nicks } of item.reactions) {
+      const chip = element('li', '', element('span', '', emoji), ' ', String(nicks.length));
+      chip.title = nameList(nicks, 20);
+      list.append(chip);
+    }
+    lines.push(list);
+  }
+  if (item.state === 'failed') {
+    const why = t('notSent', { reason: problem(item.problem) });
+    lines.push(
+      element('p', 'failure', `${why} `, button('retry', t('retry')), ' ', button('discard', t('discard'))),
+    );
+  }
+  return lines;
+}
+
+function problem({ code, message }) {
+  if (code === 1009) return t('problemTooLong');
+  if (code === 103) return t('problemRefused');
+  if (code === 100 || code === 111) return t('problemBusy');
+  return t('problemServer', { reason: message || code });
+}
+
+function quote(item, { original }) {
+  const source = original(item);
+  const made = element('p', 'quote');
+  made.dir = 'auto';
+  if (source?.nick === undefined) {
+    made.append(t('replyGone'));
+    return made;
+  }
+  const said = source.deleted ? t('deleted') : source.text.slice(0, 120).replace(/\s+/g, ' ');
+  made.append(element('b', '', t('replyTo', { name: named(source.nick) })), ' ', said);
+  return made;
+}
+
+function deed(item, context) {
+  const nick = element('bdi', `nick ${hue(item.user)}`, item.nick || t('someone'));
+  const done = text(item, context);
+  done.prepend(nick, ' ');
+  const line = element('div', 'bubble-line', done, timeOf(item));
+  if (item.mine) line.append(mark(item, context));
+  return element('div', 'deed', line, ...below(item));
+}
+
+function presence({ joined, left }) {
+  const say = (key, names) => (names.length ? [t(key, { n: names.length, names: nameList(names) })] : []);
+  return [...say('joined', joined), ...say('left', left)].join(' · ');
+}
+
+function gap({ missing, more }) {
+  const said = missing === null ? t('gapUnknown') : t('gapCount', { n: missing });
+  const line = element('p', 'gap', element('span', '', said));
+  if (more) line.append(button('fill', t('gapLoad')));
+  return line;
+}
+
+function button(action, label) {
+  const made = element('button', 'link', label);
+  made.type = 'button';
+  made.dataset.action = action;
+  return made;
+}

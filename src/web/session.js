@@ -1,0 +1,214 @@
+// A room that is open: its store, kept in step with the server.
+//
+// Owns: joining and rejoining, loading the history, filling gaps, sending what waits, in order.
+// It never touches the page's elements. Tested by tests/web/page.test.mjs.
+
+import { Disconnected, ServerError, backoff } from './client.js';
+import { Room, newNonce } from './store.js';
+
+/** Publications asked for at a time. */
+const PAGE = 100;
+/** Pages loaded unasked to fill a gap; for more the reader has to ask. */
+const GAP_PAGES = 5;
+/** A message that the server is too busy for is tried this often. */
+const TRIES_MAX = 6;
+/** After a failed load, the next scrolling tries again: milliseconds. */
+const LOAD_PAUSE = 3_000;
+
+/** The channel of a room. */
+export const channelOf = (room) => `chat:${room}`;
+
+/**
+ * `client`: the connection; `name`: the room's. `self`: who we are, with `nick`, `client` (our
+ * id in the present connection) and `isMine(info)`. `outbox`: `{load(), save(list)}`, which keeps
+ * what is unsent over a reload. Hooks: `onChange()`: something to draw; `onArrival(item)`: an
+ * item came that was said just now, by somebody else.
+ */
+export class Session {
+  /** Live messages of others that the reader has not seen. Counted by whoever knows. */
+  unread = 0;
+  /** Why the server does not let us in, `{code, message}`, or null. */
+  refused = null;
+  /** A page of the history is on its way. */
+  loading = false;
+  /** The last attempt to load failed. */
+  loadFailed = false;
+
+  #client;
+  #self;
+  #outbox;
+  #hooks;
+  #subscription;
+  #pumping = false;
+  #failedAt = 0;
+
+  constructor(client, name, { self, outbox, onChange, onArrival }) {
+    this.#client = client;
+    this.#self = self;
+    this.#outbox = outbox;
+    this.#hooks = { onChange, onArrival };
+    this.room = new Room(name, self.isMine);
+    for (const { data, time } of outbox.load()) this.room.send(data, { nick: self.nick, now: time });
+    this.#subscription = client.subscribe(channelOf(name), {
+      onSubscribed: (joined) => this.#subscribed(joined),
+      onPublication: (pub, how) => this.#publication(pub, how),
+      onJoin: (info) => this.#changed(this.room.join(info, info.client === self.client)),
+      onLeave: (info) => this.#changed(this.room.leave(info)),
+      onLost: () => this.#changed(this.room.lost()),
+      onRefused: (error) => this.#changed((this.refused = error)),
+    });
+  }
+
+  /** In the room now. */
+  get active() {
+    return this.#subscription.active;
+  }
+
+  /** Says something: shown at once, sent when there is a connection. `type`: message or me. */
+  say(type, text) {
+    this.room.send({ type, text, nonce: newNonce() }, { nick: this.#self.nick });
+    this.#outboxChanged();
+    this.#pump();
+  }
+
+  /** Sends a failed message again. */
+  retry(item) {
+    item.tries = 0;
+    this.room.retry(item);
+    this.#outboxChanged();
+    this.#pump();
+  }
+
+  /** Forgets a failed message. */
+  discard(item) {
+    this.room.discard(item);
+    this.#outboxChanged();
+  }
+
+  /** Loads one older page of the history, if there is one. */
+  async older() {
+    const pause = Date.now() - this.#failedAt < LOAD_PAUSE;
+    if (this.loading || pause || !this.active || !this.room.hasOlder) return;
+    await this.#page(this.room.openGap);
+  }
+
+  /** Leaves the room. */
+  leave() {
+    this.#client.unsubscribe(channelOf(this.room.name));
+    this.#outbox.save([]);
+  }
+
+  // --- inside --------------------------------------------------------------------------------
+
+  #changed() {
+    this.#hooks.onChange();
+  }
+
+  #outboxChanged() {
+    this.#outbox.save(this.room.unsent);
+    this.#hooks.onChange();
+  }
+
+  #subscribed(joined) {
+    this.refused = null;
+    this.#failedAt = 0;
+    this.room.subscribed(joined);
+    const { client, nick } = this.#self;
+    this.room.join({ client, user: '', conn_info: { nick } }, true);
+    this.#catchUp(joined.fresh);
+    this.#pump();
+    this.#changed();
+  }
+
+  /** Loads what a new reader wants to see, or what lies in a gap. */
+  async #catchUp(fresh) {
+    if (fresh && this.room.hasOlder) await this.#page(null);
+    for (let pages = 0; pages < GAP_PAGES && this.room.openGap; pages += 1) {
+      if (!(await this.#page(this.room.openGap))) return;
+    }
+    this.room.settle();
+    this.#changed();
+  }
+
+  /** Asks for one page of the history. Returns whether it came. */
+  async #page(gap) {
+    const { room } = this;
+    const { epoch, since } = room;
+    const history = { channel: channelOf(room.name), limit: PAGE, reverse: true };
+    if (since) history.since = since;
+    this.loading = true;
+    this.#changed();
+    try {
+      const result = await this.#client.request({ history });
+      if (room.epoch !== epoch || result.epoch !== epoch) return false;
+      const page = (result.publications ?? []).toReversed();
+      for (const pub of page) room.publication(pub);
+      room.paged(page[0]?.offset ?? 0, gap ?? null);
+      this.loadFailed = false;
+      return true;
+    } catch (error) {
+      this.#loadError(error, gap);
+      return false;
+    } finally {
+      this.loading = false;
+      this.#changed();
+    }
+  }
+
+  #loadError(error, gap) {
+    if (error instanceof Disconnected) return; // the next subscribe goes on
+    if (!(error instanceof ServerError)) throw error;
+    if (error.temporary) {
+      this.loadFailed = true;
+      this.#failedAt = Date.now();
+    } else {
+      this.room.paged(0, gap ?? null); // there is no history, or not for us
+    }
+  }
+
+  #publication(pub, { live }) {
+    const waiting = this.room.nextPending();
+    const item = this.room.publication(pub, { live });
+    if (waiting) this.#outbox.save(this.room.unsent);
+    if (live && item && !item.mine) this.#hooks.onArrival(item);
+    this.#changed();
+  }
+
+  /** Sends what waits, one after another, so that the order in which it was written holds. */
+  async #pump() {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.active && this.room.nextPending()) {
+        const goOn = await this.#publish(this.room.nextPending());
+        this.#outboxChanged();
+        if (!goOn) break;
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Sends one message. Returns false when the connection was lost over it. */
+  async #publish(item) {
+    const publish = { channel: channelOf(this.room.name), data: item.data };
+    try {
+      await this.#client.request({ publish });
+      this.room.accepted(item);
+    } catch (error) {
+      if (error instanceof Disconnected) {
+        // Too big a frame is refused by closing: do not send it for ever.
+        if (error.code === 1009) this.room.failed(item, { code: 1009 });
+        return false;
+      }
+      if (!(error instanceof ServerError)) throw error;
+      item.tries = (item.tries ?? 0) + 1;
+      if (error.temporary && item.tries < TRIES_MAX) {
+        await new Promise((resolve) => setTimeout(resolve, backoff(item.tries)));
+      } else {
+        this.room.failed(item, { code: error.code, message: error.message });
+      }
+    }
+    return true;
+  }
+}

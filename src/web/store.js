@@ -1,0 +1,427 @@
+// What is known of one room: its messages in order, what was changed about them, what is still
+// on its way out, who came and went.
+//
+// Owns: order, deduplication, edits and reactions, the outbox, gaps. It never touches the page,
+// the network, a timer or the language. Tested by tests/web/store.test.mjs.
+//
+// Order. A confirmed item stands at (life, offset): `life` counts the room's epochs as we met
+// them, `offset` is the server's. What has no offset of its own (a join, a gap) stands behind the
+// last confirmed item of its moment, told apart by `step`. Outgoing messages stand after all.
+
+/** Items kept in memory; above it the oldest go, down to three quarters. */
+const ITEMS_MAX = 20_000;
+/** Characters of message text kept in memory, likewise. */
+const CHARS_MAX = 32_000_000;
+/** Bytes of one message's text as JSON: below the server's 64 KiB for the whole frame. */
+export const TEXT_BYTES_MAX = 60_000;
+
+/** Bytes that `text` takes inside a JSON frame. */
+export function textBytes(text) {
+  return new TextEncoder().encode(JSON.stringify(text)).length - 2;
+}
+
+/** 128 random bits as hex: what makes one message of one author unmistakable. */
+export function newNonce() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Who is behind an `info`: the key by which authors are told apart and coloured. */
+export function userKey(info) {
+  return info?.user || `client:${info?.client ?? ''}`;
+}
+
+/** The name to show for an `info`; empty if it has none. */
+export function nickOf(info) {
+  const nick = info?.conn_info?.nick ?? info?.user ?? '';
+  return typeof nick === 'string' || typeof nick === 'number' ? String(nick) : '';
+}
+
+function before(a, b) {
+  return a.life - b.life || a.offset - b.offset || a.step - b.step;
+}
+
+/**
+ * One room. `isMine(info)` tells our own publications. An item is one of
+ * - `{kind: 'message' | 'me', text, user, nick, mine, time, state, edited, deleted, reactions,
+ *   replyTo}` with `state` of `pending`, `sent` or `failed` (then `problem`: a code or a word);
+ * - `{kind: 'presence', joined, left}` (names);
+ * - `{kind: 'topic', nick, text, time}`;
+ * - `{kind: 'notice', word, vars}`: something the page itself has to say;
+ * - `{kind: 'gap', missing, more}`: `missing` is a count, or null if nobody can know it; `more`:
+ *   the history holds more than was loaded.
+ * Every item has a unique `id`, and a `version` that grows when it changes.
+ */
+export class Room {
+  /** The room's name, as people see it. */
+  name;
+  topic = '';
+  /** clientId -> {user, nick}: who is here as far as joins and leaves have told. */
+  present = new Map();
+  /** The history may hold older publications than those loaded. */
+  hasOlder = false;
+  /** Everything from this offset on has been loaded, in the present epoch. */
+  loadedFrom = 0;
+  epoch;
+
+  #items = [];
+  #outbox = [];
+  #isMine;
+  #life = 0;
+  #ids = 0;
+  #steps = 0;
+  #chars = 0;
+  #topicAt = null;
+  #top = 0; // the room's offset when we joined it last
+  #known = 0; // the highest offset of the present epoch that we know of
+  #byPosition = new Map(); // "life:offset" -> item
+  #byNonce = new Map(); // "user nonce" -> item
+  #changes = new Map(); // "life:offset" -> what was changed about it, loaded yet or not
+
+  constructor(name, isMine = () => false) {
+    this.name = name;
+    this.#isMine = isMine;
+  }
+
+  // --- reading -------------------------------------------------------------------------------
+
+  get length() {
+    return this.#items.length + this.#outbox.length;
+  }
+
+  at(index) {
+    const confirmed = this.#items.length;
+    return index < confirmed ? this.#items[index] : this.#outbox[index - confirmed];
+  }
+
+  indexOf(item) {
+    if (!item) return -1;
+    const index = this.#items.lastIndexOf(item);
+    if (index >= 0) return index;
+    const queued = this.#outbox.indexOf(item);
+    return queued < 0 ? -1 : this.#items.length + queued;
+  }
+
+  /** The message at `offset` of the same life as `item`, if it is loaded. */
+  original(item, offset) {
+    return this.#byPosition.get(`${item.life}:${offset}`);
+  }
+
+  /** From where the next older page of the history is to be asked; null: from the newest. */
+  get since() {
+    if (this.loadedFrom > this.#top) return null;
+    return { offset: this.loadedFrom, epoch: this.epoch };
+  }
+
+  /** The latest gap of this life that the history may fill. */
+  get openGap() {
+    return this.#items.findLast(({ kind, more, life }) => kind === 'gap' && more && life === this.#life);
+  }
+
+  // --- what the server tells -----------------------------------------------------------------
+
+  /**
+   * Joined, anew or again. Without a gap call `recovered: true`. Returns the gap item if messages
+   * may be missing between what we have and `offset`, else null.
+   */
+  subscribed({ fresh, recovered, epoch, offset }) {
+    const sameLife = this.epoch === epoch && epoch !== undefined;
+    const below = { loadedFrom: this.loadedFrom, hasOlder: this.hasOlder };
+    const until = sameLife ? this.#known : 0;
+    if (!sameLife && this.epoch !== undefined) {
+      this.#life += 1;
+      this.#known = 0;
+    }
+    this.epoch = epoch;
+    if (recovered || (sameLife && until >= offset)) return null;
+    this.#top = offset;
+    this.loadedFrom = offset + 1;
+    this.hasOlder = offset > 0;
+    const missing = sameLife ? offset - until : null;
+    const gap = { kind: 'gap', missing, more: this.hasOlder, until, below };
+    // In a new life it stands before everything, for nobody knows how the old one ended.
+    if (!fresh) this.#insert(gap, sameLife ? until : -1);
+    this.#known = offset;
+    return fresh ? null : gap;
+  }
+
+  /**
+   * A publication, from a push, a recovery or the history, in any order, known or not.
+   * `live`: it was pushed as it was said. Returns the item that it added, else null.
+   */
+  publication(pub, { live = false, now = Date.now() } = {}) {
+    const { data, info, offset = this.#known } = pub;
+    const time = pub.time ?? now;
+    this.#known = Math.max(this.#known, offset);
+    if (typeof data !== 'object' || data === null) return null;
+    switch (data.type) {
+      case 'message':
+      case 'me':
+        return this.#message(pub, offset, time);
+      case 'edit':
+        this.#change(data.of, (known) => {
+          if (offset < known.editedAt) return;
+          known.editedAt = offset;
+          known.text = String(data.text ?? '');
+        });
+        return null;
+      case 'delete':
+        this.#change(data.of, (known) => (known.deleted = true));
+        return null;
+      case 'react':
+        this.#change(data.of, (known) => this.#react(known, data, info, offset));
+        return null;
+      case 'topic':
+        return this.#topic(String(data.text ?? ''), info, offset, time, live);
+      default:
+        return null; // from a newer client: not for us
+    }
+  }
+
+  /** A page of the history has been handed over: `oldest` is its lowest offset (0: it was
+   *  empty). Fills `gap`, if that is what it was for. */
+  paged(oldest, gap = null) {
+    if (oldest) this.loadedFrom = Math.min(this.loadedFrom, oldest);
+    this.hasOlder = oldest > 1;
+    if (!gap) return;
+    const reached = this.loadedFrom <= gap.until + 1;
+    if (gap.missing !== null && reached) {
+      this.#remove(gap);
+      Object.assign(this, gap.below);
+      return;
+    }
+    if (gap.missing !== null) gap.missing = this.loadedFrom - 1 - gap.until;
+    this.#update(gap, { more: this.hasOlder && !reached });
+  }
+
+  /** Somebody came. Names that come and go in a row share one line. */
+  join(info, quiet = false) {
+    this.present.set(info.client, { user: userKey(info), nick: nickOf(info) });
+    if (!quiet) this.#presence(nickOf(info), 'joined', 'left');
+  }
+
+  /** Somebody went. */
+  leave(info) {
+    this.present.delete(info.client);
+    this.#presence(nickOf(info), 'left', 'joined');
+  }
+
+  /** The connection is gone: who is here is no longer known. */
+  lost() {
+    this.present.clear();
+  }
+
+  /** The page says something of its own; `word` and `vars` are for the strings. */
+  notice(word, vars = {}) {
+    return this.#insert({ kind: 'notice', word, vars }, this.#known);
+  }
+
+  // --- the outbox ----------------------------------------------------------------------------
+
+  /** What is to be sent, and was not: `{data, time}` for each, to be kept over a reload. */
+  get unsent() {
+    return this.#outbox
+      .filter((item) => item.state !== 'sent')
+      .map(({ data, time }) => ({ data, time }));
+  }
+
+  /** Queues a message: it is shown at once, as pending. `data`: the payload with its nonce. */
+  send(data, { nick, now = Date.now() }) {
+    const item = this.#fresh({
+      kind: data.type,
+      data,
+      text: data.text,
+      nick,
+      user: '',
+      mine: true,
+      time: now,
+      state: 'pending',
+      reactions: [],
+    });
+    this.#outbox.push(item);
+    return item;
+  }
+
+  /** The next message that waits to be sent. */
+  nextPending() {
+    return this.#outbox.find((item) => item.state === 'pending');
+  }
+
+  /** The server has it. Its place among the others comes with the publication. */
+  accepted(item) {
+    if (item.state === 'pending') this.#update(item, { state: 'sent' });
+  }
+
+  /** The server refused it, for the reason named. */
+  failed(item, problem) {
+    if (item.state === 'pending') this.#update(item, { state: 'failed', problem });
+  }
+
+  /** Queues a failed message again, with the nonce that it has, behind what waits already. */
+  retry(item) {
+    if (item.state !== 'failed') return;
+    this.#outbox.splice(this.#outbox.indexOf(item), 1);
+    this.#outbox.push(item);
+    this.#update(item, { state: 'pending', problem: undefined });
+  }
+
+  /** Everything missed has been loaded: what was accepted, but never came back as a
+   *  publication, keeps the place that it has now. */
+  settle() {
+    const settled = this.#outbox.filter((item) => item.state === 'sent');
+    if (!settled.length) return;
+    this.#outbox = this.#outbox.filter((item) => item.state !== 'sent');
+    for (const item of settled) {
+      this.#byNonce.set(`own ${item.data.nonce}`, item);
+      this.#insert(item, this.#known);
+    }
+  }
+
+  /** Forgets a message that was not sent. */
+  discard(item) {
+    const index = this.#outbox.indexOf(item);
+    if (index >= 0) this.#outbox.splice(index, 1);
+  }
+
+  // --- inside --------------------------------------------------------------------------------
+
+  #fresh(item) {
+    return Object.assign(item, { id: ++this.#ids, version: 0 });
+  }
+
+  #update(item, fields) {
+    Object.assign(item, fields);
+    item.version += 1;
+  }
+
+  /** Puts an item behind what has offset `offset` (and, with a step of 0, exactly there). */
+  #insert(item, offset, step = ++this.#steps) {
+    if (item.id === undefined) this.#fresh(item);
+    Object.assign(item, { life: this.#life, offset, step });
+    const items = this.#items;
+    let low = 0;
+    let high = items.length;
+    if (high && before(items[high - 1], item) < 0) low = high; // by far the commonest case
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (before(items[middle], item) < 0) low = middle + 1;
+      else high = middle;
+    }
+    items.splice(low, 0, item);
+    this.#chars += item.text?.length ?? 0;
+    if (items.length > ITEMS_MAX || this.#chars > CHARS_MAX) this.#prune();
+    return item;
+  }
+
+  #remove(item) {
+    const index = this.#items.indexOf(item);
+    if (index >= 0) this.#items.splice(index, 1);
+  }
+
+  #message(pub, offset, time) {
+    const { data, info } = pub;
+    const position = `${this.#life}:${offset}`;
+    if (pub.offset && this.#byPosition.has(position)) return null;
+    const mine = this.#isMine(info);
+    const nonce = data.nonce ? `${userKey(info)} ${data.nonce}` : null;
+    const twin =
+      this.#byNonce.get(nonce) ?? (mine ? this.#byNonce.get(`own ${data.nonce}`) : undefined);
+    if (twin) {
+      // Sent again after a restart that had forgotten it: shown once, known by both offsets.
+      this.#byPosition.set(position, twin);
+      return null;
+    }
+    const queued = data.nonce ? this.#outbox.findIndex((o) => o.data.nonce === data.nonce) : -1;
+    const own = queued >= 0 ? this.#outbox.splice(queued, 1)[0] : null;
+    const item = own ?? this.#fresh({ kind: data.type, reactions: [] });
+    this.#update(item, {
+      text: typeof data.text === 'string' ? data.text : '',
+      deleted: !data.text, // the server blanks what was deleted; empty messages do not exist
+      user: userKey(info),
+      nick: nickOf(info),
+      mine: own !== null || mine,
+      replyTo: data.reply_to,
+      state: 'sent',
+      time,
+    });
+    if (nonce) this.#byNonce.set(nonce, item);
+    if (pub.offset) this.#byPosition.set(position, item);
+    this.#insert(item, offset, pub.offset ? 0 : undefined);
+    const changes = this.#changes.get(position);
+    if (changes) this.#apply(item, changes);
+    return item;
+  }
+
+  #change(of, how) {
+    if (typeof of !== 'number') return;
+    const position = `${this.#life}:${of}`;
+    let known = this.#changes.get(position);
+    if (!known) {
+      known = { editedAt: 0, text: null, deleted: false, reactions: new Map() };
+      this.#changes.set(position, known);
+    }
+    how(known);
+    const item = this.#byPosition.get(position);
+    if (item) this.#apply(item, known);
+  }
+
+  /** The latest word of each user about each emoji counts, in whatever order they come. */
+  #react(known, { emoji, on }, info, offset) {
+    if (typeof emoji !== 'string' || emoji === '') return;
+    const users = known.reactions.get(emoji) ?? new Map();
+    known.reactions.set(emoji, users);
+    const user = userKey(info);
+    if (offset < (users.get(user)?.offset ?? 0)) return;
+    users.set(user, { offset, on: on !== false, nick: nickOf(info) });
+  }
+
+  #apply(item, { text, deleted, reactions }) {
+    const shown = [];
+    for (const [emoji, users] of reactions) {
+      const nicks = [...users.values()].filter(({ on }) => on).map(({ nick }) => nick);
+      if (nicks.length) shown.push({ emoji, nicks });
+    }
+    const gone = item.deleted || deleted;
+    this.#update(item, {
+      text: gone ? '' : (text ?? item.text),
+      edited: text !== null,
+      deleted: gone,
+      reactions: gone ? [] : shown,
+    });
+  }
+
+  #topic(text, info, offset, time, live) {
+    const place = { life: this.#life, offset, step: 0 };
+    if (this.#topicAt && before(place, this.#topicAt) <= 0) return null;
+    this.#topicAt = place;
+    this.topic = text;
+    return live ? this.#insert({ kind: 'topic', text, nick: nickOf(info), time }, offset, 0) : null;
+  }
+
+  #presence(nick, word, opposite) {
+    const last = this.#items.at(-1);
+    if (last?.kind !== 'presence') {
+      this.#insert({ kind: 'presence', joined: [], left: [], [word]: [nick] }, this.#known);
+      return;
+    }
+    last[opposite] = last[opposite].filter((name) => name !== nick);
+    if (!last[word].includes(nick)) last[word] = [...last[word], nick];
+    last.version += 1;
+  }
+
+  /** Forgets the oldest quarter. The history may bring it back. */
+  #prune() {
+    const keep = Math.floor(this.#items.length * 0.75);
+    const gone = this.#items.splice(0, this.#items.length - keep);
+    const dropped = new Set(gone);
+    this.#chars = this.#items.reduce((sum, item) => sum + (item.text?.length ?? 0), 0);
+    for (const map of [this.#byNonce, this.#byPosition]) {
+      for (const [key, item] of map) if (dropped.has(item)) map.delete(key);
+    }
+    const first = this.#items.find((item) => item.life === this.#life && item.step === 0);
+    if (first && gone.at(-1).life === this.#life) {
+      this.loadedFrom = first.offset;
+      this.hasOlder = true;
+    }
+  }
+}

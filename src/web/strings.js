@@ -1,0 +1,231 @@
+// Every word that the page shows, in each of its languages, and how names, numbers, times and
+// days are written. It never touches the page. A new language is one more table.
+// Tested by tests/web/store.test.mjs (all tables have the same keys).
+
+export const tables = {
+  en: {
+    gateLead: 'Pick a name and join the conversation.',
+    name: 'Your name',
+    room: 'Room',
+    enter: 'Enter the room',
+    nameEmpty: 'Please enter a name.',
+    nameLong: 'A name has at most 32 characters.',
+    nameChars: 'A name has no “:”, “,” or “#”, and no control characters.',
+    nameTilde: 'A name does not begin with “~”.',
+    roomEmpty: 'Please enter a room.',
+    roomLong: 'This room’s name is too long.',
+    roomChars: 'A room’s name has no control characters.',
+
+    rooms: 'Rooms',
+    openRoom: 'Open a room',
+    open: 'Open',
+    leaveRoom: 'Leave {room}',
+    people: 'Here',
+    peopleHint: 'Only those are listed whom this page has seen coming.',
+    peopleOffline: 'Not known while offline.',
+    you: 'you',
+    changeName: 'Change name',
+    menu: 'Rooms and people',
+    closeMenu: 'Close',
+    knownHere: { one: '{n} known to be here', other: '{n} known to be here' },
+    unread: { one: '{n} unread message', other: '{n} unread messages' },
+
+    connecting: 'Connecting …',
+    online: 'Online',
+    offline: 'Offline',
+    nextTry: { one: 'Next try in {n} second.', other: 'Next try in {n} seconds.' },
+    retryNow: 'Try now',
+    waiting: {
+      one: '{n} message waits to be sent.',
+      other: '{n} messages wait to be sent.',
+    },
+    closed: 'The server ended the connection: {reason}',
+    connectAgain: 'Connect again',
+    refused: 'You cannot be in this room: {reason}',
+    noReason: 'no reason given (code {code})',
+
+    log: 'Messages in {room}',
+    message: 'Message',
+    placeholder: 'Message to {room}',
+    send: 'Send',
+    hint: 'Enter sends, Shift + Enter starts a new line',
+    tooLong: 'Too long to send: {size} kB of at most {max} kB.',
+    sending: 'Sending',
+    sent: 'Sent',
+    queued: 'Waiting for the connection',
+    notSent: 'Not sent: {reason}',
+    problemTooLong: 'it is too long.',
+    problemBusy: 'the server is too busy.',
+    problemRefused: 'you may not write here.',
+    problemServer: 'the server refused it ({reason}).',
+    retry: 'Try again',
+    discard: 'Discard',
+
+    today: 'Today',
+    yesterday: 'Yesterday',
+    newMessages: { one: '{n} new message', other: '{n} new messages' },
+    toEnd: 'To the latest messages',
+    loading: 'Loading older messages …',
+    loadFailed: 'Older messages could not be loaded.',
+    beginning: 'Nothing older is kept.',
+    empty: 'Nothing has been said here yet. Say hello!',
+    edited: 'edited',
+    deleted: 'Message deleted',
+    showAll: 'Show all',
+    someone: 'someone',
+    replyTo: 'In reply to {name}',
+    replyGone: 'In reply to an earlier message',
+    joined: { one: '{names} came in', other: '{names} came in' },
+    left: { one: '{names} left', other: '{names} left' },
+    others: { one: '{n} other', other: '{n} others' },
+    topicSet: '{name} set the topic: {text}',
+    topicCleared: '{name} removed the topic',
+    nickGiven: 'The name {wanted} is taken. You are {nick}.',
+    gapCount: { one: '{n} message is missing here', other: '{n} messages are missing here' },
+    gapUnknown: 'The server started anew: messages may be missing here',
+    gapLoad: 'Load them',
+  },
+  de: {
+    gateLead: 'Wähle einen Namen und rede mit.',
+    name: 'Dein Name',
+    room: 'Raum',
+    enter: 'Raum betreten',
+    nameEmpty: 'Bitte gib einen Namen ein.',
+    nameLong: 'Ein Name hat höchstens 32 Zeichen.',
+    nameChars: 'Ein Name enthält weder „:“, „,“ oder „#“ noch Steuerzeichen.',
+    nameTilde: 'Ein Name beginnt nicht mit „~“.',
+    roomEmpty: 'Bitte gib einen Raum ein.',
+    roomLong: 'Der Name dieses Raums ist zu lang.',
+    roomChars: 'Der Name eines Raums enthält keine Steuerzeichen.',
+
+    rooms: 'Räume',
+    openRoom: 'Raum öffnen',
+    open: 'Öffnen',
+    leaveRoom: '{room} verlassen',
+    people: 'Hier',
+    peopleHint: 'Hier steht nur, wen diese Seite hat kommen sehen.',
+    peopleOffline: 'Offline nicht bekannt.',
+    you: 'du',
+    changeName: 'Namen ändern',
+    menu: 'Räume und Leute',
+    closeMenu: 'Schließen',
+    knownHere: { one: '{n} Person bekanntermaßen hier', other: '{n} Personen bekanntermaßen hier' },
+    unread: { one: '{n} ungelesene Nachricht', other: '{n} ungelesene Nachrichten' },
+
+    connecting: 'Verbinde …',
+    online: 'Online',
+    offline: 'Offline',
+    nextTry: {
+      one: 'Nächster Versuch in {n} Sekunde.',
+      other: 'Nächster Versuch in {n} Sekunden.',
+    },
+    retryNow: 'Jetzt versuchen',
+    waiting: {
+      one: '{n} Nachricht wartet darauf, gesendet zu werden.',
+      other: '{n} Nachrichten warten darauf, gesendet zu werden.',
+    },
+    closed: 'Der Server hat die Verbindung beendet: {reason}',
+    connectAgain: 'Neu verbinden',
+    refused: 'Du kannst nicht in diesem Raum sein: {reason}',
+    noReason: 'ohne Angabe von Gründen (Code {code})',
+
+    log: 'Nachrichten in {room}',
+    message: 'Nachricht',
+    placeholder: 'Nachricht an {room}',
+    send: 'Senden',
+    hint: 'Eingabe sendet, Umschalt + Eingabe beginnt eine neue Zeile',
+    tooLong: 'Zu lang zum Senden: {size} kB von höchstens {max} kB.',
+    sending: 'Wird gesendet',
+    sent: 'Gesendet',
+    queued: 'Wartet auf die Verbindung',
+    notSent: 'Nicht gesendet: {reason}',
+    problemTooLong: 'sie ist zu lang.',
+    problemBusy: 'der Server ist überlastet.',
+    problemRefused: 'du darfst hier nicht schreiben.',
+    problemServer: 'der Server hat sie abgelehnt ({reason}).',
+    retry: 'Noch einmal',
+    discard: 'Verwerfen',
+
+    today: 'Heute',
+    yesterday: 'Gestern',
+    newMessages: { one: '{n} neue Nachricht', other: '{n} neue Nachrichten' },
+    toEnd: 'Zu den neuesten Nachrichten',
+    loading: 'Ältere Nachrichten werden geladen …',
+    loadFailed: 'Ältere Nachrichten konnten nicht geladen werden.',
+    beginning: 'Älteres ist nicht aufbewahrt.',
+    empty: 'Hier wurde noch nichts gesagt. Sag hallo!',
+    edited: 'bearbeitet',
+    deleted: 'Nachricht gelöscht',
+    showAll: 'Alles zeigen',
+    someone: 'jemand',
+    replyTo: 'Antwort an {name}',
+    replyGone: 'Antwort auf eine frühere Nachricht',
+    joined: { one: '{names} ist gekommen', other: '{names} sind gekommen' },
+    left: { one: '{names} ist gegangen', other: '{names} sind gegangen' },
+    others: { one: '{n} weitere Person', other: '{n} weitere' },
+    topicSet: '{name} hat das Thema gesetzt: {text}',
+    topicCleared: '{name} hat das Thema entfernt',
+    nickGiven: 'Der Name {wanted} ist vergeben. Du heißt {nick}.',
+    gapCount: { one: 'Hier fehlt {n} Nachricht', other: 'Hier fehlen {n} Nachrichten' },
+    gapUnknown: 'Der Server wurde neu gestartet: Hier können Nachrichten fehlen',
+    gapLoad: 'Laden',
+  },
+};
+
+/** The first of `wanted` (language tags, best first) that there is a table for, else English. */
+export function chooseLanguage(wanted) {
+  for (const tag of wanted) {
+    const language = String(tag).toLowerCase().split('-')[0];
+    if (Object.hasOwn(tables, language)) return language;
+  }
+  return 'en';
+}
+
+const browser = globalThis.navigator?.languages ?? [globalThis.navigator?.language ?? 'en'];
+/** The page's language, and the reader's own tag in it (de-AT writes dates its own way). */
+export const language = chooseLanguage(browser);
+const locale = browser.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
+const plurals = new Intl.PluralRules(locale);
+const numbers = new Intl.NumberFormat(locale);
+const lists = new Intl.ListFormat(locale, { type: 'conjunction' });
+const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' });
+const day = new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: 'long' });
+const dayOfYear = new Intl.DateTimeFormat(locale, { dateStyle: 'long' });
+const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'medium' });
+
+/** The text for `key`, with `{name}` replaced by `vars.name`; `n` also chooses the plural. */
+export function t(key, vars = {}) {
+  const entry = tables[language][key];
+  const text = typeof entry === 'string' ? entry : entry[plurals.select(vars.n)] ?? entry.other;
+  return text.replace(/\{(\w+)\}/g, (_, name) =>
+    typeof vars[name] === 'number' ? numbers.format(vars[name]) : String(vars[name] ?? ''),
+  );
+}
+
+/** A name inside a sentence: isolated, so that its writing direction turns nothing else around. */
+export function named(name) {
+  return `\u2068${name || t('someone')}\u2069`;
+}
+
+/** "Ann, Bob and 3 others", naming at most `most`. */
+export function nameList(names, most = 5) {
+  const shown = names.slice(0, most).map(named);
+  const rest = names.length - shown.length;
+  return lists.format(rest > 0 ? [...shown, t('others', { n: rest })] : shown);
+}
+
+/** Hours and minutes. */
+export const clockTime = (time) => clock.format(time);
+
+/** Day and time to the second. */
+export const fullTime = (time) => moment.format(time);
+
+/** "Today", "Yesterday", else the day, with its year unless it is this one. */
+export function dayName(time, now = Date.now()) {
+  const then = new Date(time);
+  const today = new Date(now);
+  const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
+  if (then.toDateString() === today.toDateString()) return t('today');
+  if (then.toDateString() === yesterday.toDateString()) return t('yesterday');
+  return (then.getFullYear() === today.getFullYear() ? day : dayOfYear).format(then);
+}
