@@ -91,6 +91,9 @@ pub enum Dialect {
     Ringchat,
     /// Lines of text, at /plain?room=ROOM.
     Plain,
+    /// No protocol: the room is the path, /ROOM, and every text goes to all of its members as it
+    /// is, the sender too. For comparing other servers.
+    Broadcast,
 }
 
 /// How the result is printed.

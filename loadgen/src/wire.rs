@@ -72,6 +72,10 @@ impl Wire {
                 let token = token.unwrap_or_default();
                 format!("{path}{join}room={}{room}{token}", self.prefix)
             }
+            (Dialect::Broadcast, path) => {
+                let path = path.as_deref().unwrap_or_default().trim_end_matches('/');
+                format!("{path}/{}{room}", self.prefix)
+            }
         };
         format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -82,7 +86,7 @@ impl Wire {
 
     /// What to send once upgraded to join `room`; `None`: the upgrade has done it.
     pub fn join(&self, room: usize) -> Option<String> {
-        if self.dialect == Dialect::Plain {
+        if self.dialect != Dialect::Ringchat {
             return None;
         }
         let connect = match &self.token {
@@ -96,7 +100,7 @@ impl Wire {
 
     /// Appends the frame payload of `marker`'s message in `room`.
     pub fn publish(&self, out: &mut Vec<u8>, room: usize, marker: Marker) {
-        if self.dialect == Dialect::Plain {
+        if self.dialect != Dialect::Ringchat {
             self.texts.write(out, marker);
             return;
         }
@@ -143,6 +147,14 @@ impl Wire {
             }
             // A notice: joins, leaves, topics.
             Dialect::Plain => {}
+            Dialect::Broadcast => {
+                if let Some(at) = text::find(payload) {
+                    report(match self.texts.read(&payload[at..]) {
+                        Some(marker) => Seen::Delivery(marker),
+                        None => Seen::Corrupt(payload),
+                    });
+                }
+            }
         }
     }
 
@@ -329,6 +341,18 @@ mod tests {
         assert_eq!(seen(&wire, &line), [Seen::Delivery(MARKER)]);
         assert_eq!(seen(&wire, &line[..70]), [Seen::Corrupt(&line[..70])]);
         assert_eq!(seen(&wire, b"* bob joined"), []);
+    }
+
+    #[test]
+    fn speaks_nothing() {
+        let wire = wire("--dialect broadcast --url ws://127.0.0.1:1/ws/");
+        assert!(wire.upgrade(1, "KEY").starts_with("GET /ws/load-1 HTTP/1.1\r\n"));
+        let mut text = Vec::new();
+        wire.publish(&mut text, 1, MARKER);
+        assert_eq!(text.len(), 64);
+        assert_eq!(seen(&wire, &text), [Seen::Delivery(MARKER)]);
+        assert_eq!(seen(&wire, &text[..60]), [Seen::Corrupt(&text[..60])]);
+        assert_eq!(seen(&wire, b"welcome"), []);
     }
 
     #[test]
