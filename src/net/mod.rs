@@ -10,9 +10,11 @@
 //! | [`listener`] | one listener per core, and who serves a fresh socket |
 //! | [`mesh`] | lanes between cores, wake-ups |
 //! | `connection` | one socket: reading, writing, the three steps of closing |
+//! | [`cores`] | the cores that the process may use |
 //! | [`worker`] | a core of the server: its events, its shard, its turns |
 
 mod connection;
+pub mod cores;
 pub mod dispatcher;
 pub mod listener;
 pub mod mesh;
