@@ -239,7 +239,7 @@ function drawNow() {
     state: online && refused ? 'refused' : connection.state,
     reason: reasonOf(online && refused ? refused : connection),
     again: everOnline,
-    waiting: room.unsent.length,
+    waiting: room.waiting,
   });
 }
 

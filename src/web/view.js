@@ -26,7 +26,7 @@ function say(node, text) {
 function translate() {
   document.documentElement.lang = language;
   for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(node.dataset.t);
-  for (const name of ['aria-label', 'placeholder']) {
+  for (const name of ['aria-label', 'placeholder', 'title']) {
     for (const node of document.querySelectorAll(`[data-t-${name}]`)) {
       node.setAttribute(name, t(node.getAttribute(`data-t-${name}`)));
     }
