@@ -127,14 +127,19 @@ export class View {
         return;
       }
       field.value = '';
-      this.#panel(false);
+      this.#roomChosen();
     });
     byId('room-name').addEventListener('input', (event) => event.target.setCustomValidity(''));
     byId('rooms').addEventListener('click', (event) => {
       const leave = event.target.closest('button[data-room]');
       if (leave) this.#actions.leave(leave.dataset.room);
-      else if (event.target.closest('a')) this.#panel(false);
+      else if (event.target.closest('a')) this.#roomChosen();
     });
+  }
+
+  #roomChosen() {
+    this.#panel(false);
+    if (!coarse()) this.focusComposer();
   }
 
   /** On a narrow page the panel lies over the room; on a wide one this changes nothing. */
@@ -323,7 +328,11 @@ export class View {
   #send() {
     const field = byId('text');
     const text = field.value.replace(/^\s*\n|\s+$/gu, '');
-    if (text === '') return;
+    if (text === '') {
+      field.value = '';
+      this.#composed();
+      return;
+    }
     const bytes = textBytes(text);
     this.#problem(bytes);
     if (bytes > TEXT_BYTES_MAX) return;

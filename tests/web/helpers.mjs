@@ -116,6 +116,10 @@ export async function openWindow(browser, url, options = {}) {
   return page;
 }
 
+let rooms = 0;
+/** The address of a room that no other test is in. */
+export const freshRoom = (server) => `${server.url}#room-${++rooms}`;
+
 /** Fills in the gate and waits until the room is there. */
 export async function enter(page, name, room) {
   await page.fill('#gate-name', name);
@@ -172,4 +176,29 @@ export const REFUSED = /^error: WebSocket connection to .* failed/;
 export function screenshot(page, name) {
   mkdirSync(artifacts, { recursive: true });
   return page.screenshot({ path: `${artifacts}${name}.png` });
+}
+
+/** Ends the page's WebSocket and lets no new one open until `restore()`. */
+export async function cutConnection(page) {
+  await page.evaluate(() => {
+    const Real = window.WebSocket;
+    window.WebSocket = class extends EventTarget {
+      readyState = 0;
+      constructor() {
+        super();
+        setTimeout(() => this.onclose?.({ code: 1006, reason: '' }), 10);
+      }
+      close() {}
+    };
+    window.restoreSocket = () => (window.WebSocket = Real);
+    window.sockets.forEach((socket) => socket.close());
+  });
+  await page.waitForSelector('#outage:not([hidden])');
+  return {
+    restore: async () => {
+      await page.evaluate(() => window.restoreSocket());
+      await page.evaluate(() => document.getElementById('outage-button').click());
+      await joined(page);
+    },
+  };
 }
