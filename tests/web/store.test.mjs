@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { initials, linkParts } from '../../src/web/row.js';
+import { hue, initials, linkParts } from '../../src/web/row.js';
 import { Room, newNonce, nickOf, textBytes } from '../../src/web/store.js';
 import { chooseLanguage, tables } from '../../src/web/strings.js';
 
@@ -244,6 +244,17 @@ test('initials', () => {
   check('alice-2', 'A2');
   check('', '?');
   check('👩‍🚀 x', '👩‍🚀X');
+});
+
+test('every author has one of the colours, and they are spread', () => {
+  const counts = new Map();
+  for (let i = 0; i < 2_400; i += 1) {
+    const name = hue(`~user ${i.toString(36)}`);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  assert.deepEqual([...counts.keys()].sort(), Array.from({ length: 12 }, (_, i) => `hue-${i}`).sort());
+  assert.ok(Math.min(...counts.values()) > 100, [...counts.values()].join());
+  assert.equal(hue(''), 'hue-0');
 });
 
 test('every language has every word, with the same places to fill', () => {
