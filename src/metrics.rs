@@ -104,6 +104,9 @@ metrics! {
     rejected_unauthorized: Counter "rejected" {"reason" = "unauthorized"}, "Request heads refused, by reason.";
     rejected_http_busy: Counter "rejected" {"reason" = "http_busy"}, "Request heads refused, by reason.";
     http_requests: Counter "http_requests", "Requests served by the HTTP side.";
+    http_connections: Gauge "http_connections", "Connections of the HTTP side open now.";
+    http_handed_back: Counter "http_handed_back", "WebSocket upgrades on kept-alive HTTP connections, handed back to a worker.";
+    http_timeouts: Counter "http_timeouts", "HTTP connections closed because a head, an answer or the next request took too long.";
     rooms: Gauge "rooms", "Rooms that this shard is home to.";
     history_bytes: Gauge "history_bytes", "Bytes of history kept.";
     outbox_bytes: Gauge "outbox_bytes", "Bytes queued for clients, bytes in flight included.";

@@ -1,1 +1,279 @@
-//! Stub.
+//! The process: starts pinned workers and the HTTP thread, obeys signals, joins everything.
+//!
+//! Owns the order of starting and stopping. It never touches a connection. Tests: `tests/it`.
+
+use crate::chat::settings::{Keys, Settings};
+use crate::config::Config;
+use crate::http::{self, HandBack, Scrape};
+use crate::metrics::Cells;
+use crate::net::dispatcher::Wake;
+use crate::net::listener::{self, Balance};
+use crate::net::mesh::{Control, Mesh, Reach};
+use crate::net::worker::{self, SPARE_SOCKETS, Shared};
+use crate::net::{cores, ring};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Descriptors besides those of connections: rings, epolls, listeners, the standard streams.
+const OWN_DESCRIPTORS: usize = 64;
+/// Descriptors per worker: ring, epoll, eventfd, listeners.
+const WORKER_DESCRIPTORS: usize = 16;
+/// WebSocket connections where neither the operator nor the descriptor limit says less.
+const CONNECTIONS_DEFAULT_MAX: usize = 1_000_000;
+
+/// Why the server did not start, or ended.
+#[derive(Debug)]
+pub enum ServerError {
+    /// What was asked for cannot be had here; the message names the cure. Exit code 2.
+    Usage(String),
+    /// Something failed at run time. Exit code 1.
+    Failed(String),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerError::Usage(message) | ServerError::Failed(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    connections_max: usize,
+    cores: Vec<usize>,
+    reaches: Vec<Reach>,
+    workers: Vec<JoinHandle<()>>,
+    http: http::Handle,
+    config: Arc<Config>,
+}
+
+impl Server {
+    /// Starts the server; it accepts connections when this returns.
+    pub fn start(config: Config) -> Result<Server, ServerError> {
+        let cores = cores::available();
+        let count = if config.workers == 0 { cores.len() } else { config.workers };
+        if count > cores.len() {
+            return Err(ServerError::Usage(format!(
+                "workers = {count}, but this process may use {} core(s): lower --workers, or \
+                 widen the process's CPU affinity or container limit",
+                cores.len()
+            )));
+        }
+        ring::probe().map_err(|e| ServerError::Failed(e.to_string()))?;
+        let connections_max = connections_max(&config, count)?;
+        let listeners =
+            listener::bind(&config, count).map_err(|e| ServerError::Failed(e.to_string()))?;
+        let addresses = listeners.first().into_iter().flatten();
+        let addresses = addresses.filter_map(|l| l.local_addr().ok()).collect();
+
+        let wakes: Vec<Arc<Wake>> = (0..count).map(|_| Wake::new()).collect();
+        let meshes = Mesh::connect(&wakes);
+        let reaches = meshes.first().map(|m| m.reaches().to_vec()).unwrap_or_default();
+        let cells: Vec<Arc<Cells>> = (0..count).map(|_| Arc::new(Cells::default())).collect();
+        let config = Arc::new(config);
+        let http = start_http(&config, &cells, &reaches)?;
+        let shared = Arc::new(Shared {
+            settings: Arc::new(Settings::new((*config).clone(), count as u16, keys()?)),
+            balance: Balance::new(count),
+            sessions: AtomicUsize::new(0),
+            numbers: AtomicU32::new(0),
+            addresses: Default::default(),
+            http: {
+                let http = http.clone();
+                Box::new(move |socket, read| http.serve(socket, read))
+            },
+            connections_max,
+            start: Instant::now(),
+        });
+        let mut server = Server {
+            addresses,
+            connections_max,
+            cores: cores.iter().take(count).map(|core| core.id).collect(),
+            reaches,
+            workers: Vec::new(),
+            http,
+            config,
+        };
+        let parts = cores.into_iter().zip(meshes).zip(wakes).zip(listeners).zip(cells);
+        for ((((core, mesh), wake), listeners), cells) in parts {
+            let (tell, told) = mpsc::channel();
+            let shared = shared.clone();
+            let name = format!("ringchat-w{}", server.workers.len());
+            let work = move || {
+                worker::run(core, mesh, wake, listeners, shared, cells, |result| {
+                    let _ = tell.send(result);
+                });
+            };
+            let thread = std::thread::Builder::new().name(name).spawn(work);
+            server.workers.push(thread.map_err(|e| ServerError::Failed(e.to_string()))?);
+            match told.recv() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(ServerError::Failed(error)),
+                Err(_) => return Err(ServerError::Failed("a worker did not start".into())),
+            }
+        }
+        Ok(server)
+    }
+
+    /// The addresses bound, with the ports chosen.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// One line: where the page is, which cores serve, which limits hold.
+    pub fn describe(&self) -> String {
+        let pages: Vec<String> = self.addresses.iter().map(|a| format!("http://{a}/")).collect();
+        let cores: Vec<String> = self.cores.iter().map(usize::to_string).collect();
+        let config = &self.config;
+        format!(
+            "ringchat {} serves {} | {} worker(s) on core(s) {} | limits: {} connections, \
+             {} B a message, {} B queued per client, {} commands/s",
+            env!("CARGO_PKG_VERSION"),
+            pages.join(" "),
+            self.cores.len(),
+            cores.join(","),
+            self.connections_max,
+            config.websocket.message_size_limit,
+            config.client.queue_max_size,
+            config.client.command_rate_limit,
+        )
+    }
+
+    /// Begins an orderly shutdown; [`Server::join`] returns when it is over.
+    pub fn drain(&self) {
+        for reach in &self.reaches {
+            reach.send(Control::Drain);
+        }
+        self.http.drain(self.config.shutdown.timeout);
+    }
+
+    /// Waits for the workers and the HTTP thread to end.
+    pub fn join(self) -> Result<(), ServerError> {
+        for worker in self.workers {
+            worker.join().map_err(|_| ServerError::Failed("a worker panicked".into()))?;
+        }
+        self.http.join();
+        Ok(())
+    }
+}
+
+/// Runs the server until a signal has ended it: the first SIGTERM or SIGINT drains, the second
+/// leaves at once.
+pub fn run(config: Config) -> Result<(), ServerError> {
+    die_on_panic();
+    let failed = |e: std::io::Error| ServerError::Failed(format!("signals: {e}"));
+    let signals =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    // Before the workers, so that no signal can kill a server that serves already.
+    let _inside = signals.enter();
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let open = config.is_open();
+    let timeout = config.shutdown.timeout;
+    let server = Server::start(config)?;
+    eprintln!("{}", server.describe());
+    if open {
+        eprintln!(
+            "ringchat is open: anyone who reaches it may join and publish in every room without a \
+             token (set client.token.hmac_secret_key to change that)"
+        );
+    }
+    signals.block_on(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    eprintln!("ringchat drains (at most {}s); a second signal leaves at once", timeout.as_secs());
+    server.drain();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || tell.send(server.join()));
+    signals.block_on(async {
+        tokio::select! {
+            result = told => {
+                result.unwrap_or_else(|_| Err(ServerError::Failed("a worker panicked".into())))
+            }
+            _ = terminate.recv() => Err(ServerError::Failed("left at the second signal".into())),
+            _ = interrupt.recv() => Err(ServerError::Failed("left at the second signal".into())),
+        }
+    })
+}
+
+/// Ends the process when any thread panics: a server that lost one worker would accept
+/// connections that nobody serves. A supervisor restarts it.
+pub fn die_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        eprintln!("ringchat ends: a thread panicked, and half a server serves nobody");
+        std::process::exit(1);
+    }));
+}
+
+fn start_http(
+    config: &Arc<Config>,
+    cells: &[Arc<Cells>],
+    reaches: &[Reach],
+) -> Result<http::Handle, ServerError> {
+    let next = AtomicUsize::new(0);
+    let reaches = reaches.to_vec();
+    let back = move |back: HandBack| {
+        let HandBack { stream, upgrade, read } = back;
+        let worker = next.fetch_add(1, Ordering::Relaxed) % reaches.len().max(1);
+        if let Some(reach) = reaches.get(worker) {
+            reach.send(Control::Upgrade(stream, Box::new(upgrade), read));
+        }
+    };
+    http::start(config.clone(), Arc::new(Scrape::new(cells.to_vec())), Arc::new(back))
+        .map_err(|e| ServerError::Failed(format!("the HTTP thread does not start: {e}")))
+}
+
+/// Raises the descriptor limit and says how many connections it allows.
+fn connections_max(config: &Config, workers: usize) -> Result<usize, ServerError> {
+    static RAISED: OnceLock<u64> = OnceLock::new();
+    let limit = *RAISED.get_or_init(raise_descriptor_limit);
+    let reserve = OWN_DESCRIPTORS
+        + WORKER_DESCRIPTORS * workers
+        + SPARE_SOCKETS
+        + config.http_server.connection_limit;
+    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(reserve);
+    let wanted = config.client.connection_limit;
+    if wanted > room || room == 0 {
+        return Err(ServerError::Usage(format!(
+            "{} connections need {} file descriptors, but this process may open {limit}: raise the \
+             hard limit (ulimit -Hn {}, or LimitNOFILE= in the service), or lower --max-connections \
+             to at most {room}",
+            wanted.max(1),
+            wanted.max(1) + reserve,
+            wanted.max(1) + reserve,
+        )));
+    }
+    Ok(if wanted == 0 { room.min(CONNECTIONS_DEFAULT_MAX) } else { wanted })
+}
+
+/// Raises the soft limit to the hard one; returns the limit in force.
+fn raise_descriptor_limit() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    getrlimit(Resource::Nofile).current.or(current).unwrap_or(u64::MAX)
+}
+
+/// Draws the keys of this run.
+fn keys() -> Result<Keys, ServerError> {
+    let failed = |e| ServerError::Failed(format!("no random numbers to be had: {e}"));
+    let mut resume = [0; 32];
+    getrandom::fill(&mut resume).map_err(failed)?;
+    let random = || getrandom::u64().map_err(failed);
+    Ok(Keys { hash: [random()?, random()?, random()?, random()?], resume, epoch: random()? })
+}

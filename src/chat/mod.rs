@@ -1,1 +1,41 @@
-//! Stub.
+//! PURE. The whole behaviour of the server, without a socket, a clock or a thread.
+//!
+//! Owns: sessions, rooms, their order and history, nicks, limits, heartbeats, shutdown. Everything
+//! goes through [`shard::Shard::step`]; what must happen outside comes back as
+//! [`shard::Effects`]. Time, ids and keys are handed in, so the same code runs on the ring, in a
+//! unit test and in a simulator.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`ids`] | newtypes: shard, connection, client, room, epoch |
+//! | [`settings`] | the configuration as rooms and sessions need it, and the run's keys |
+//! | [`auth`] | tokens, nicks, the proof with which a guest takes its nick back |
+//! | [`peer`] | what shards say to each other |
+//! | [`outbox`] | a bounded queue of shared bytes |
+//! | [`wheel`] | the timer wheel |
+//! | [`room`] | a room's members here: who gets this turn's bytes |
+//! | [`home`] | a room at home: order, history, who has members |
+//! | [`nicks`] | who holds which nick (at the nick's home shard) |
+//! | [`nonces`] | which messages were published already (at the room's home) |
+//! | [`session`] | one connection's state |
+//! | [`shard`] | the state machine; `commands`, `lines`, `homes`, `stream` are its chapters |
+
+pub mod auth;
+mod commands;
+pub mod home;
+mod homes;
+pub mod ids;
+mod lines;
+pub mod nicks;
+pub mod nonces;
+pub mod outbox;
+pub mod peer;
+pub mod room;
+pub mod session;
+pub mod settings;
+pub mod shard;
+mod stream;
+pub mod wheel;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,13 @@
-//! Stub.
+//! PURE. The only place that knows the bytes of the client protocol.
+//!
+//! Owns: Centrifugo's client protocol version 2 in its JSON form (public schema `client.proto`),
+//! the chat payloads and the plain-text dialect. It parses what clients send into borrowed
+//! [`command::Command`]s and writes replies and pushes into byte buffers. It never touches a
+//! socket, a clock or a room. Tests stand beside each part.
+
+pub mod chat;
+pub mod codes;
+pub mod command;
+pub mod json;
+pub mod plain;
+pub mod reply;

@@ -2,6 +2,30 @@
 //!
 //! File, environment and flags are merged here (flag over environment over file over default)
 //! and checked before anything binds. Nothing else in the program reads the environment.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `mod.rs` | the structs and the defaults |
+//! | `keys.rs` | the table of keys: path, unit, help |
+//! | `cli.rs` | the flags |
+//! | `load.rs` | file + environment + flags -> [`Config`] |
+//! | `validate.rs` | contradictions; who may come in |
+//! | `print.rs` | `--print-config` and the list of keys in `--help` |
+//! | `tests.rs` | the tests of all of them |
+
+mod cli;
+mod duration;
+pub mod keys;
+mod load;
+mod print;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use cli::Action;
+pub use load::{ConfigError, Loaded, load};
+pub use print::to_toml;
+pub use validate::Problem;
 
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -38,7 +62,7 @@ pub struct ClientConfig {
     /// Origins from which a page may connect; empty: only the page's own host. `"*"`: any;
     /// `"null"`: pages without an origin (a file).
     pub allowed_origins: Vec<String>,
-    /// Anyone may connect and do anything in every room.
+    /// Anyone may connect and do anything in every room; wins over the two keys below.
     pub insecure: bool,
     /// Clients may take a nick without a token. `None`: yes on loopback without a token key.
     pub allow_guests: Option<bool>,
@@ -76,11 +100,19 @@ pub struct ClientConfig {
 }
 
 /// How client tokens (JWT) are checked.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenConfig {
     /// Key of HMAC-signed tokens (HS256, HS384, HS512). Empty: tokens are not taken.
     pub hmac_secret_key: String,
+}
+
+/// Says whether there is a key, never which.
+impl std::fmt::Debug for TokenConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let key = if self.hmac_secret_key.is_empty() { "none" } else { "set" };
+        f.debug_struct("TokenConfig").field("hmac_secret_key", &key).finish()
+    }
 }
 
 /// WebSocket limits.
@@ -171,6 +203,10 @@ pub struct HttpConfig {
     pub head_timeout: Duration,
     /// Bytes of a request head; above it: 431.
     pub head_size_limit: usize,
+    /// A kept-alive connection is closed after this long without a request; so is one whose client
+    /// takes longer than this to take an answer.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
 }
 
 /// Orderly shutdown.
@@ -255,11 +291,8 @@ impl Default for ChannelConfig {
             allow_anonymous: false,
             ..chat.clone()
         };
-        let typing = NamespaceOptions {
-            droppable: true,
-            allow_publish_for_client: false,
-            ..open.clone()
-        };
+        let typing =
+            NamespaceOptions { droppable: true, allow_publish_for_client: false, ..open.clone() };
         ChannelConfig {
             max_length: 255,
             rooms_max: 1_000_000,
@@ -287,6 +320,7 @@ impl Default for HttpConfig {
             connection_limit: 1024,
             head_timeout: Duration::from_secs(10),
             head_size_limit: 16 * 1024,
+            idle_timeout: Duration::from_secs(75),
         }
     }
 }
@@ -294,21 +328,5 @@ impl Default for HttpConfig {
 impl Default for ShutdownConfig {
     fn default() -> Self {
         ShutdownConfig { spread: Duration::from_secs(1), timeout: Duration::from_secs(30) }
-    }
-}
-
-/// Durations as people write them: `"25s"`, `"24h"`, `"250ms"`.
-mod duration {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(super) fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&format!("{}ms", d.as_millis()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(d)?;
-        let millis = text.strip_suffix("ms").and_then(|n| n.parse().ok());
-        millis.map(Duration::from_millis).ok_or_else(|| serde::de::Error::custom("not a duration"))
     }
 }

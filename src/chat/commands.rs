@@ -1,0 +1,363 @@
+//! The commands of the client protocol: what a JSON client may ask for, and what it is answered.
+
+use super::auth::{self, Identity, TokenError};
+use super::ids::{Dialect, RoomName};
+use super::nicks;
+use super::peer::{HistoryRequest, Join, PeerMessage};
+use super::session::{Beat, Membership, Pace, Stage, Wait};
+use super::shard::{Effects, Shard};
+use crate::protocol::codes::{self, Disconnect, ErrorCode};
+use crate::protocol::command::{self, Command, Commands, Connect, GuestData, Request};
+use crate::protocol::{json, reply};
+use serde_json::value::RawValue;
+
+/// Why a command was not carried out.
+enum Refusal {
+    /// The command gets an error reply.
+    Error(ErrorCode),
+    /// The connection is closed.
+    Close(Disconnect),
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(error: ErrorCode) -> Self {
+        Refusal::Error(error)
+    }
+}
+
+impl Shard {
+    /// The commands of one frame, in order. What has to wait is kept.
+    pub(super) fn commands(&mut self, slot: u32, text: &str, fx: &mut Effects) {
+        let quarter = self.settings.config.client.queue_max_size / 4;
+        let mut commands = Commands::new(text);
+        loop {
+            let before = commands.rest();
+            let Some(command) = commands.next() else { return };
+            let Ok(command) = command else {
+                return self.close(slot, codes::BAD_REQUEST_CLOSE, fx);
+            };
+            self.metrics.commands.inc();
+            let again = self.command(slot, command, fx);
+            let Some(session) = self.session(slot) else { return };
+            // A command that must wait for a room comes again; otherwise what follows waits.
+            let rest = if again { before } else { commands.rest() };
+            let wait = session.wait != Wait::Nothing || session.outbox.bytes() > quarter;
+            if again || wait && !rest.trim().is_empty() {
+                session.waiting = Some(rest.into());
+                return;
+            }
+        }
+    }
+
+    /// Carries out one command. True: it has to wait (the session says for what) and come again.
+    fn command(&mut self, slot: u32, command: Command<'_>, fx: &mut Effects) -> bool {
+        let id = command.id;
+        if matches!(command.request, Request::Pong) {
+            self.pong(slot);
+            return false;
+        }
+        if self.waits_for_room(slot, &command.request) {
+            return true;
+        }
+        let refusal = match self.paced(slot).and_then(|()| self.carry_out(slot, command, fx)) {
+            Ok(()) => return false,
+            Err(refusal) => refusal,
+        };
+        match refusal {
+            Refusal::Error(error) => {
+                self.metrics.command_errors.inc();
+                if id > 0 {
+                    self.reply(slot, |out| reply::error(out, id, error), fx);
+                }
+            }
+            Refusal::Close(why) => self.close(slot, why, fx),
+        }
+        false
+    }
+
+    fn paced(&mut self, slot: u32) -> Result<(), Refusal> {
+        let client = &self.settings.config.client;
+        let (rate, burst) = (client.command_rate_limit, client.command_rate_burst);
+        let now_ms = self.now.mono_ms;
+        match self.session(slot).map(|s| s.pace(now_ms, rate, burst)) {
+            Some(Pace::TooFast) => {
+                self.metrics.rate_limited.inc();
+                Err(codes::TOO_MANY_REQUESTS.into())
+            }
+            Some(Pace::GiveUp) => Err(Refusal::Close(codes::TOO_MANY_REQUESTS_CLOSE)),
+            Some(Pace::Fine) | None => Ok(()),
+        }
+    }
+
+    /// A subscribe or unsubscribe of a room that is being joined waits for the join's end.
+    fn waits_for_room(&mut self, slot: u32, request: &Request<'_>) -> bool {
+        let channel = match request {
+            Request::Subscribe(subscribe) => &subscribe.channel,
+            Request::Unsubscribe(room) => &room.channel,
+            _ => return false,
+        };
+        let Some(&room) = self.room_index.get(channel.as_ref()) else { return false };
+        let Some(session) = self.session(slot) else { return false };
+        let joining = session.membership(room).is_some_and(|m| m.stage == Stage::Joining);
+        if joining {
+            session.wait = Wait::Room(room);
+        }
+        joining
+    }
+
+    fn carry_out(
+        &mut self,
+        slot: u32,
+        command: Command<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let id = command.id;
+        let connected = self.session(slot).is_some_and(|s| s.connected);
+        if connected == matches!(command.request, Request::Connect(_)) {
+            return Err(Refusal::Close(codes::BAD_REQUEST_CLOSE));
+        }
+        match command.request {
+            Request::Publish(publish) => {
+                let data = publish.data.ok_or(codes::BAD_REQUEST)?;
+                self.publish_command(slot, id, &publish.channel, data, fx)
+            }
+            Request::Connect(connect) => self.connect(slot, id, &connect, fx),
+            Request::Subscribe(subscribe) => self.subscribe(slot, id, &subscribe, fx),
+            Request::Unsubscribe(room) => {
+                // Leaving a room that one is not in is no error: the SDK wants it gone.
+                if let Some(&index) = self.room_index.get(room.channel.as_ref()) {
+                    self.leave(slot, index, fx);
+                }
+                self.reply(slot, |out| reply::empty(out, id, "unsubscribe"), fx);
+                Ok(())
+            }
+            Request::History(history) => self.history(slot, id, &history, fx),
+            Request::Ping => {
+                self.reply(slot, |out| reply::empty(out, id, "ping"), fx);
+                Ok(())
+            }
+            Request::Refresh(refresh) => self.refresh(slot, id, &refresh.token, fx),
+            Request::Presence(_)
+            | Request::PresenceStats(_)
+            | Request::Rpc(_)
+            | Request::SubRefresh(_)
+            | Request::Send => Err(codes::NOT_AVAILABLE.into()),
+            Request::Pong => Ok(()),
+        }
+    }
+
+    // ---- connect
+
+    fn connect(
+        &mut self,
+        slot: u32,
+        id: u32,
+        connect: &Connect<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let guest = guest_data(connect.data);
+        if !connect.token.is_empty() {
+            let user = self.verify(&connect.token)?;
+            if let Some(session) = self.session(slot) {
+                session.identity = Identity::User(Box::new(user));
+            }
+        } else if let Some(nick) = guest.nick.filter(|nick| !nick.is_empty()) {
+            if !self.settings.guests {
+                return Err(codes::UNAUTHORIZED.into());
+            }
+            if !auth::nick_allowed(&nick) {
+                return Err(codes::BAD_REQUEST.into());
+            }
+            let proven = guest
+                .resume
+                .is_some_and(|proof| auth::resume_proven(&self.settings.keys, &nick, &proof));
+            self.claim(slot, id, &nick, proven, fx);
+            return Ok(());
+        } else if !self.settings.anonymous {
+            return Err(codes::UNAUTHORIZED.into());
+        }
+        self.connected(slot, id, fx);
+        Ok(())
+    }
+
+    fn verify(&self, token: &str) -> Result<auth::User, Refusal> {
+        let key = &self.settings.config.client.token.hmac_secret_key;
+        auth::verify(token, key, self.now.unix_ms / 1_000).map_err(|error| match error {
+            TokenError::Expired => Refusal::Error(codes::TOKEN_EXPIRED),
+            TokenError::Invalid => Refusal::Close(codes::INVALID_TOKEN),
+        })
+    }
+
+    /// Asks the nick's home for it; the connection waits for the answer.
+    pub(super) fn claim(&mut self, slot: u32, id: u32, nick: &str, proven: bool, fx: &mut Effects) {
+        let from = self.origin(slot);
+        if let Some(session) = self.session(slot) {
+            session.wait = Wait::Nick(id);
+        }
+        let home = self.settings.home(&nicks::home_key(nick));
+        self.tell(home, PeerMessage::Claim { nick: nick.to_owned(), from, proven }, fx);
+    }
+
+    /// The client is who it is: answers the connect command.
+    pub(super) fn connected(&mut self, slot: u32, id: u32, fx: &mut Effects) {
+        let interval = self.settings.config.client.ping_interval;
+        let now_s = self.now.unix_ms / 1_000;
+        let Some(session) = self.session(slot) else { return };
+        session.connected = true;
+        let client = session.client;
+        let ttl_seconds = match &session.identity {
+            Identity::User(user) => user.expires_at.map(|at| at.saturating_sub(now_s)),
+            Identity::Guest(_) | Identity::Anonymous => None,
+        };
+        let guest = match &session.identity {
+            Identity::Guest(nick) => Some(nick.clone()),
+            Identity::User(_) | Identity::Anonymous => None,
+        };
+        let data = guest.map(|nick| {
+            let resume = auth::resume_proof(&self.settings.keys, &nick);
+            serde_json::json!({ "nick": &*nick, "resume": resume }).to_string()
+        });
+        let client_text = client.to_string();
+        let result = reply::ConnectResult {
+            client: &client_text,
+            ping_seconds: interval.as_secs().max(1),
+            ttl_seconds,
+            data: data.as_deref(),
+        };
+        self.reply(slot, |out| reply::connect(out, id, &result), fx);
+        let delay = self.first_beat_ms(client);
+        self.set_beat(slot, Beat::Ping, delay);
+    }
+
+    fn refresh(
+        &mut self,
+        slot: u32,
+        id: u32,
+        token: &str,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let user = self.verify(token)?;
+        let ttl = user.expires_at.map(|at| at.saturating_sub(self.now.unix_ms / 1_000));
+        let Some(session) = self.session(slot) else { return Ok(()) };
+        match &mut session.identity {
+            Identity::User(known) if known.id == user.id => known.expires_at = user.expires_at,
+            _ => return Err(Refusal::Close(codes::INVALID_TOKEN)),
+        }
+        let client = session.client.to_string();
+        self.reply(slot, |out| reply::refresh(out, id, &client, ttl), fx);
+        Ok(())
+    }
+
+    // ---- rooms
+
+    fn subscribe(
+        &mut self,
+        slot: u32,
+        id: u32,
+        subscribe: &command::Subscribe<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let channel = subscribe.channel.as_ref();
+        let user = self.user(slot);
+        self.settings.permit(channel, &user, |o| o.allow_subscribe_for_client)?;
+        let limit = self.settings.config.client.channel_limit;
+        if let (Some(&room), Some(session)) =
+            (self.room_index.get(channel), self.sessions.get(slot as usize))
+            && session.as_ref().is_some_and(|s| s.membership(room).is_some())
+        {
+            return Err(codes::ALREADY_SUBSCRIBED.into());
+        }
+        if self.session(slot).is_some_and(|s| s.rooms.len() >= limit) {
+            return Err(codes::LIMIT_EXCEEDED.into());
+        }
+        let recover = subscribe.recover.then(|| (subscribe.epoch.to_string(), subscribe.offset));
+        self.join(slot, id, channel, Dialect::Json, recover, fx);
+        Ok(())
+    }
+
+    /// Asks a room's home to count the connection as a member; permission has been checked.
+    pub(super) fn join(
+        &mut self,
+        slot: u32,
+        id: u32,
+        channel: &str,
+        dialect: Dialect,
+        recover: Option<(String, u64)>,
+        fx: &mut Effects,
+    ) {
+        let Some(index) = self.room(channel) else { return };
+        let Some(room) = self.rooms.get_mut(index as usize) else { return };
+        room.joining += 1;
+        let name = room.name.clone();
+        let announced = room.options.join_leave;
+        let author = announced.then(|| self.author(slot));
+        let from = self.origin(slot);
+        if let Some(session) = self.session(slot) {
+            session.rooms.reserve_exact(1);
+            session.rooms.push(Membership { room: index, stage: Stage::Joining });
+        }
+        let home = self.settings.home(channel);
+        let join = Join { room: name, from, id, dialect, recover, author };
+        self.tell(home, PeerMessage::Join(Box::new(join)), fx);
+    }
+
+    fn publish_command(
+        &mut self,
+        slot: u32,
+        id: u32,
+        channel: &str,
+        data: &RawValue,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let member = self.is_member(slot, channel);
+        let user = self.user(slot);
+        self.settings.permit(channel, &user, |o| {
+            o.allow_publish_for_client || member && o.allow_publish_for_subscriber
+        })?;
+        let data = json::pass_through(data.get()).ok_or(codes::BAD_REQUEST)?;
+        self.publish(slot, id, channel, data.as_bytes(), fx);
+        Ok(())
+    }
+
+    fn history(
+        &mut self,
+        slot: u32,
+        id: u32,
+        history: &command::History<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let channel = history.channel.as_ref();
+        let member = self.is_member(slot, channel);
+        let user = self.user(slot);
+        let options =
+            self.settings.permit(channel, &user, |o| member && o.allow_history_for_subscriber)?;
+        if options.history_size == 0 {
+            return Err(codes::NOT_AVAILABLE.into());
+        }
+        let request = HistoryRequest {
+            room: RoomName::from(channel),
+            from: self.origin(slot),
+            id,
+            limit: history.limit,
+            since: history.since.as_ref().map(|since| (since.epoch.to_string(), since.offset)),
+            reverse: history.reverse,
+        };
+        self.tell(self.settings.home(channel), PeerMessage::History(Box::new(request)), fx);
+        Ok(())
+    }
+
+    pub(super) fn is_member(&self, slot: u32, channel: &str) -> bool {
+        let session = self.sessions.get(slot as usize).and_then(Option::as_ref);
+        let room = self.room_index.get(channel);
+        session.zip(room).is_some_and(|(session, room)| session.membership(*room).is_some())
+    }
+
+    fn user(&mut self, slot: u32) -> String {
+        self.session(slot).map(|s| s.identity.user()).unwrap_or_default()
+    }
+}
+
+/// A guest's `connect.data`; anything else is the application's and not ours.
+fn guest_data(data: Option<&RawValue>) -> GuestData<'_> {
+    data.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}

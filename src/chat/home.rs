@@ -1,0 +1,347 @@
+//! A room at home: its order, its history, and which shards have members.
+//!
+//! Owns offsets (contiguous within an epoch, never given twice), the history (bounded by number
+//! and age) and the frames of the turn, encoded once. It knows no connection.
+
+use super::ids::{ClientId, DIALECTS, Dialect, Epoch, RoomName, ShardId};
+use super::peer::{Author, Batch};
+use crate::config::NamespaceOptions;
+use crate::protocol::reply::{self, Event};
+use crate::protocol::{codes, plain};
+use crate::ws::codec;
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes of publications that one recovery may carry.
+pub const RECOVERY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes that a history entry costs besides its publication.
+pub const ENTRY_BYTES: usize = size_of::<Entry>() + 32;
+
+/// A room, at the shard that orders it.
+#[derive(Debug)]
+pub struct Home {
+    /// Its name.
+    pub name: RoomName,
+    /// Options of its namespace.
+    pub options: Arc<NamespaceOptions>,
+    /// This life of the room.
+    pub epoch: Epoch,
+    /// Offset of the newest publication; 0: none yet.
+    pub offset: u64,
+    /// Whether the room waits in the list of homes to flush.
+    pub dirty: bool,
+    /// When the room has to be looked at again (Unix milliseconds); 0: not planned.
+    pub check_at_ms: u64,
+    history: VecDeque<Entry>,
+    members: Vec<ShardMembers>,
+    prefix: Vec<u8>,
+    frames: [BytesMut; DIALECTS],
+    count: u32,
+}
+
+/// Members of the room on one shard, by dialect.
+#[derive(Debug)]
+struct ShardMembers {
+    shard: ShardId,
+    counts: [u32; DIALECTS],
+}
+
+/// One publication kept.
+#[derive(Debug)]
+pub struct Entry {
+    offset: u64,
+    time_ms: u64,
+    json: Bytes,
+    user: Box<str>,
+    client: ClientId,
+}
+
+/// What of the past a client wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    /// Only offsets beyond this one: above it, or below it if `reverse`.
+    pub since: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+impl Home {
+    /// A room that nobody has joined and nothing was published in.
+    pub fn new(name: RoomName, options: Arc<NamespaceOptions>, epoch: Epoch) -> Home {
+        Home {
+            prefix: reply::push_prefix(name.as_str()),
+            name,
+            options,
+            epoch,
+            offset: 0,
+            dirty: false,
+            check_at_ms: 0,
+            history: VecDeque::new(),
+            members: Vec::new(),
+            frames: Default::default(),
+            count: 0,
+        }
+    }
+
+    /// Members in all.
+    pub fn len(&self) -> usize {
+        self.members.iter().flat_map(|m| m.counts).map(|n| n as usize).sum()
+    }
+
+    /// Whether nobody is in the room.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Whether the room can be forgotten: nobody is in it and it remembers nothing.
+    pub fn is_unused(&self) -> bool {
+        self.members.is_empty() && self.history.is_empty() && !self.dirty
+    }
+
+    /// Counts a member on a shard.
+    pub fn join(&mut self, shard: ShardId, dialect: Dialect) {
+        let at = self.members.iter().position(|m| m.shard == shard).unwrap_or_else(|| {
+            self.members.push(ShardMembers { shard, counts: [0; DIALECTS] });
+            self.members.len() - 1
+        });
+        if let Some(count) = self.members.get_mut(at).map(|m| &mut m.counts[dialect.index()]) {
+            *count += 1;
+        }
+    }
+
+    /// Counts a member less.
+    pub fn leave(&mut self, shard: ShardId, dialect: Dialect) {
+        if let Some(members) = self.members.iter_mut().find(|m| m.shard == shard) {
+            let count = &mut members.counts[dialect.index()];
+            debug_assert!(*count > 0, "a leave without a join in {}", self.name);
+            *count = count.saturating_sub(1);
+        }
+        self.members.retain(|m| m.counts != [0; DIALECTS]);
+    }
+
+    fn speaks(&self, dialect: Dialect) -> bool {
+        self.members.iter().any(|m| m.counts[dialect.index()] > 0)
+    }
+
+    /// Whether the room keeps history.
+    pub fn has_history(&self) -> bool {
+        self.options.history_size > 0
+    }
+
+    /// Where the stream stands, for rooms with recovery.
+    pub fn position<'a>(&self, epoch: &'a str) -> Option<reply::Position<'a>> {
+        (self.options.force_recovery && self.has_history())
+            .then_some(reply::Position { epoch, offset: self.offset })
+    }
+
+    /// Gives the publication the next offset, keeps it and encodes it for the members.
+    /// Returns bytes of history added, minus those that fell out.
+    pub fn publish(&mut self, now_ms: u64, data: &[u8], author: &Author) -> isize {
+        self.offset += 1;
+        let stamp = self.has_history().then_some((self.offset, now_ms));
+        let mut json = Vec::with_capacity(data.len() + author.info.len() + 64);
+        reply::publication(&mut json, data, &author.info, stamp);
+        self.count += 1;
+        self.push(Event::Publication, &json, || {
+            let data = std::str::from_utf8(data).ok()?;
+            plain::publication_line(&author.name, data)
+        });
+        if !self.has_history() {
+            return 0;
+        }
+        let entry = Entry {
+            offset: self.offset,
+            time_ms: now_ms,
+            json: json.into(),
+            user: author.user.as_str().into(),
+            client: author.client,
+        };
+        let mut change = entry.bytes() as isize;
+        self.history.push_back(entry);
+        while self.history.len() > self.options.history_size {
+            change -= self.forget_oldest() as isize;
+        }
+        change
+    }
+
+    /// Tells the members that somebody joined or left.
+    pub fn announce(&mut self, event: Event, author: &Author) {
+        let line = match event {
+            Event::Join => plain::join_line,
+            Event::Leave | Event::Publication => plain::leave_line,
+        };
+        self.push(event, &author.info, || Some(line(&author.name)));
+    }
+
+    fn push(&mut self, event: Event, body: &[u8], line: impl FnOnce() -> Option<String>) {
+        if self.speaks(Dialect::Json) {
+            let mut payload = Vec::with_capacity(self.prefix.len() + body.len() + 32);
+            reply::push(&mut payload, &self.prefix, event, body);
+            codec::text_frame(&mut self.frames[Dialect::Json.index()], &payload);
+        }
+        if self.speaks(Dialect::Plain)
+            && let Some(line) = line()
+        {
+            codec::text_frame(&mut self.frames[Dialect::Plain.index()], line.as_bytes());
+        }
+    }
+
+    /// Bytes of this turn so far.
+    pub fn turn_bytes(&self) -> usize {
+        self.frames.iter().map(BytesMut::len).sum()
+    }
+
+    /// Takes what the turn has brought so far, with the shards that have members.
+    pub fn take_batch(&mut self) -> Option<(Batch, impl Iterator<Item = ShardId> + '_)> {
+        if self.turn_bytes() == 0 {
+            self.count = 0;
+            return None;
+        }
+        let frames = self.frames.each_mut().map(|frames| {
+            // An allocation of its own size; the buffer is used again, unless it grew large.
+            let batch = Bytes::copy_from_slice(frames);
+            frames.clear();
+            if frames.capacity() > 64 * 1024 {
+                *frames = BytesMut::new();
+            }
+            batch
+        });
+        let batch =
+            Batch { room: self.name.clone(), frames, count: std::mem::take(&mut self.count) };
+        Some((batch, self.members.iter().map(|m| m.shard)))
+    }
+
+    /// What a client at `offset` of `epoch` has missed: all of it, oldest first, or `None`.
+    pub fn missed(&self, epoch: &str, offset: u64, limit: usize) -> Option<Vec<&[u8]>> {
+        if !self.has_history() || epoch != self.epoch.to_string() || offset > self.offset {
+            return None;
+        }
+        let count = usize::try_from(self.offset - offset).ok()?;
+        if count > limit || count > self.history.len() {
+            return None;
+        }
+        let missed: Vec<&[u8]> =
+            self.history.iter().skip(self.history.len() - count).map(|e| &e.json[..]).collect();
+        let bytes: usize = missed.iter().map(|json| json.len()).sum();
+        (bytes <= RECOVERY_BYTES_MAX).then_some(missed)
+    }
+
+    /// A part of the past, in the order asked for, at most [`RECOVERY_BYTES_MAX`] bytes (but one
+    /// publication at least).
+    pub fn range(&self, range: Range) -> Vec<&[u8]> {
+        let mut bytes = 0;
+        let mut fits = |json: &&[u8]| {
+            bytes += json.len();
+            bytes == json.len() || bytes <= RECOVERY_BYTES_MAX
+        };
+        let since = |e: &&Entry| match range.since {
+            None => true,
+            Some(offset) if range.reverse => e.offset < offset,
+            Some(offset) => e.offset > offset,
+        };
+        if range.reverse {
+            let entries = self.history.iter().rev().filter(since).take(range.limit);
+            entries.map(|e| &e.json[..]).take_while(&mut fits).collect()
+        } else {
+            let entries = self.history.iter().filter(since).take(range.limit);
+            entries.map(|e| &e.json[..]).take_while(&mut fits).collect()
+        }
+    }
+
+    /// Whether `offset` is still in the history.
+    pub fn remembers(&self, offset: u64) -> bool {
+        self.entry(offset).is_some()
+    }
+
+    /// Whether `author` published `offset`: the same user, or for anonymous users the same client.
+    pub fn is_author(&self, offset: u64, author: &Author) -> bool {
+        self.entry(offset).is_some_and(|e| {
+            if e.user.is_empty() { e.client == author.client } else { *e.user == *author.user }
+        })
+    }
+
+    /// Blanks a publication in the history, so that recovery cannot bring a deleted text back.
+    /// Returns the change in bytes.
+    pub fn blank(&mut self, offset: u64, info: &[u8]) -> isize {
+        let Some(at) = self.index(offset) else { return 0 };
+        let Some(entry) = self.history.get_mut(at) else { return 0 };
+        let before = entry.json.len() as isize;
+        let mut json = Vec::new();
+        let data = b"{\"type\":\"message\",\"text\":\"\",\"deleted\":true}";
+        reply::publication(&mut json, data, info, Some((entry.offset, entry.time_ms)));
+        entry.json = json.into();
+        entry.json.len() as isize - before
+    }
+
+    fn index(&self, offset: u64) -> Option<usize> {
+        let first = self.history.front()?.offset;
+        usize::try_from(offset.checked_sub(first)?).ok().filter(|at| *at < self.history.len())
+    }
+
+    fn entry(&self, offset: u64) -> Option<&Entry> {
+        self.history.get(self.index(offset)?)
+    }
+
+    /// Drops what is older than the namespace keeps; returns the bytes freed.
+    pub fn expire(&mut self, now_ms: u64) -> usize {
+        let mut freed = 0;
+        while self.oldest_expires_ms().is_some_and(|at| at <= now_ms) {
+            freed += self.forget_oldest();
+        }
+        freed
+    }
+
+    /// When the oldest publication's time is over (Unix milliseconds).
+    pub fn oldest_expires_ms(&self) -> Option<u64> {
+        let ttl = u64::try_from(self.options.history_ttl.as_millis()).unwrap_or(u64::MAX);
+        self.history.front().map(|e| e.time_ms.saturating_add(ttl))
+    }
+
+    /// Drops the oldest publication; returns the bytes freed.
+    pub fn forget_oldest(&mut self) -> usize {
+        self.history.pop_front().map_or(0, |e| e.bytes())
+    }
+
+    /// Offset of the oldest publication kept.
+    pub fn oldest(&self) -> Option<u64> {
+        self.history.front().map(|e| e.offset)
+    }
+
+    /// Bytes of history kept.
+    pub fn history_bytes(&self) -> usize {
+        self.history.iter().map(Entry::bytes).sum()
+    }
+
+    /// Whether a chat payload fits the room: what it refers to is there, and the author may.
+    pub fn check(
+        &self,
+        kind: &crate::protocol::chat::Kind<'_>,
+        author: &Author,
+    ) -> Result<(), codes::ErrorCode> {
+        use crate::protocol::chat::Kind;
+        match *kind {
+            Kind::Message { reply_to: Some(of), .. } | Kind::React { of } => {
+                if self.remembers(of) {
+                    Ok(())
+                } else {
+                    Err(codes::BAD_REQUEST)
+                }
+            }
+            Kind::Edit { of } | Kind::Delete { of } => match () {
+                () if !self.remembers(of) => Err(codes::BAD_REQUEST),
+                () if !self.is_author(of, author) => Err(codes::PERMISSION_DENIED),
+                () => Ok(()),
+            },
+            Kind::Message { reply_to: None, .. } | Kind::Me { .. } | Kind::Topic { .. } => Ok(()),
+        }
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.json.len() + self.user.len()
+    }
+}

@@ -1,0 +1,356 @@
+//! The home's side: joins, leaves, publications and history of the rooms that this shard orders.
+
+use super::home::{Home, Range};
+use super::ids::{Dialect, Origin, RoomName, ShardId};
+use super::peer::{Author, HistoryRequest, Join, PeerMessage};
+use super::shard::{Effects, Shard};
+use crate::protocol::chat::{self, Kind};
+use crate::protocol::codes::{self, ErrorCode};
+use crate::protocol::reply::{self, Event, Recovery};
+use bytes::Bytes;
+use std::cmp::Reverse;
+
+/// Bytes that one room may bring in a turn before its home asks for the turn to end.
+const TURN_BYTES_MAX: usize = 256 * 1024;
+/// Ages of publications kept before those of publications that are gone are cleared out.
+pub(super) const AGES_LEN_MIN: usize = 4_096;
+/// A room is looked at again no sooner than this, in milliseconds.
+const CHECK_MS_MIN: u64 = 1_000;
+
+impl Shard {
+    /// The room at home, made if it is not there.
+    fn home(&mut self, name: &RoomName) -> Result<u32, ErrorCode> {
+        if let Some(home) = self.home_index.get(name) {
+            return Ok(*home);
+        }
+        let rooms_max = self.settings.config.channel.rooms_max;
+        if self.homes.len() >= rooms_max.div_ceil(usize::from(self.settings.shards)) {
+            return Err(codes::LIMIT_EXCEEDED);
+        }
+        let options = self.settings.room_options(name.as_str())?.clone();
+        let epoch = self.next_epoch();
+        let index = self.homes.insert(Home::new(name.clone(), options, epoch)) as u32;
+        self.home_index.insert(name.clone(), index);
+        self.metrics.rooms.set(self.homes.len() as u64);
+        Ok(index)
+    }
+
+    fn home_mut(&mut self, index: u32) -> Option<&mut Home> {
+        self.homes.get_mut(index as usize)
+    }
+
+    pub(super) fn home_join(&mut self, join: Join, fx: &mut Effects) {
+        let Join { room, from, id, dialect, recover, author } = join;
+        let conn = from.conn;
+        let index = match self.home(&room) {
+            Ok(index) => index,
+            Err(error) => {
+                let reply = self.frame(|out| reply::error(out, id, error));
+                return self.tell(from.shard, PeerMessage::Refused { room, conn, reply }, fx);
+            }
+        };
+        // What the turn has brought so far goes out before the answer: the new member's stream
+        // starts behind it.
+        self.flush_home_now(index, fx);
+        let limit = self.settings.config.channel.recovery_max_publication_limit;
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        let announce_max = self.settings.config.presence.announce_max;
+        let Some(home) = self.homes.get_mut(index as usize) else { return };
+        let mut recovery = Recovery::NotAsked;
+        if id > 0 {
+            let epoch = home.epoch.to_string();
+            let position = home.position(&epoch);
+            let missed = match recover.filter(|_| position.is_some()) {
+                None => Vec::new(),
+                Some((epoch, offset)) => match home.missed(&epoch, offset, limit) {
+                    Some(missed) => {
+                        recovery = Recovery::Recovered;
+                        missed
+                    }
+                    None => {
+                        recovery = Recovery::Unrecovered;
+                        Vec::new()
+                    }
+                },
+            };
+            reply::subscribe(&mut out, id, position, recovery, missed.into_iter());
+        }
+        home.join(from.shard, dialect);
+        let announced = author.clone().filter(|_| home.len() <= announce_max);
+        let reply = match out.is_empty() {
+            true => Bytes::new(),
+            false => {
+                let mut frame = bytes::BytesMut::with_capacity(out.len() + 10);
+                crate::ws::codec::text_frame(&mut frame, &out);
+                frame.freeze()
+            }
+        };
+        out.clear();
+        out.shrink_to(64 * 1024);
+        self.scratch = out;
+        match recovery {
+            Recovery::Recovered => self.metrics.recovered.inc(),
+            Recovery::Unrecovered => self.metrics.unrecovered.inc(),
+            Recovery::NotAsked => {}
+        }
+        self.tell(from.shard, PeerMessage::Joined { room, conn, dialect, author, reply }, fx);
+        if let Some(author) = announced
+            && let Some(home) = self.home_mut(index)
+        {
+            home.announce(Event::Join, &author);
+            self.mark_dirty(index);
+        }
+    }
+
+    pub(super) fn home_leave(
+        &mut self,
+        from: ShardId,
+        room: &RoomName,
+        dialect: Dialect,
+        author: Option<&Author>,
+    ) {
+        let announce_max = self.settings.config.presence.announce_max;
+        let Some(&index) = self.home_index.get(room) else { return };
+        let Some(home) = self.home_mut(index) else { return };
+        let announced = author.filter(|_| home.len() <= announce_max);
+        home.leave(from, dialect);
+        if let Some(author) = announced.filter(|_| !home.is_empty()) {
+            home.announce(Event::Leave, author);
+            self.mark_dirty(index);
+        }
+        self.release_home(index);
+    }
+
+    /// Checks, orders, keeps and encodes one publication, and answers its sender.
+    pub(super) fn home_publish(
+        &mut self,
+        room: &str,
+        from: Origin,
+        id: u32,
+        data: &[u8],
+        author: &Author,
+        fx: &mut Effects,
+    ) {
+        let result = self.accept_publication(room, data, author);
+        if result.is_err() {
+            self.metrics.command_errors.inc();
+        }
+        if id == 0 {
+            return;
+        }
+        let frame = self.frame(|out| match result {
+            Ok(()) => reply::empty(out, id, "publish"),
+            Err(error) => reply::error(out, id, error),
+        });
+        if from.shard == self.id {
+            if self.session_of(from.conn).is_some() {
+                self.send(from.conn.slot, frame, false, fx);
+            }
+        } else {
+            self.tell(from.shard, PeerMessage::Reply { conn: from.conn, frame }, fx);
+        }
+    }
+
+    fn accept_publication(
+        &mut self,
+        room: &str,
+        data: &[u8],
+        author: &Author,
+    ) -> Result<(), ErrorCode> {
+        let index = match self.home_index.get(room) {
+            Some(index) => *index,
+            None => self.home(&RoomName::from(room))?,
+        };
+        let accepted = self.order_publication(index, data, author);
+        if accepted.is_err() {
+            self.release_home(index);
+        }
+        accepted
+    }
+
+    fn order_publication(
+        &mut self,
+        index: u32,
+        data: &[u8],
+        author: &Author,
+    ) -> Result<(), ErrorCode> {
+        let now = self.now;
+        let Some(home) = self.homes.get_mut(index as usize) else { return Ok(()) };
+        let mut change = 0;
+        if home.options.chat {
+            let text = std::str::from_utf8(data).map_err(|_| codes::BAD_REQUEST)?;
+            let payload = chat::parse(text).ok_or(codes::BAD_REQUEST)?;
+            home.check(&payload.kind, author)?;
+            if let Some(nonce) = &payload.nonce {
+                let client;
+                let user = match author.user.as_str() {
+                    "" => {
+                        client = author.client.to_string();
+                        &client
+                    }
+                    user => user,
+                };
+                let room = home.name.as_str();
+                if !self.nonces.fresh(now.mono_ms, room, user, nonce) {
+                    return Ok(()); // published already: the sender only missed the answer
+                }
+            }
+            if let Kind::Delete { of } = payload.kind {
+                change += home.blank(of, &author.info);
+            }
+        }
+        change += home.publish(now.unix_ms, data, author);
+        if home.turn_bytes() > TURN_BYTES_MAX {
+            self.turn_full = true;
+        }
+        let kept = home.has_history().then_some((home.epoch.0, home.offset));
+        self.metrics.publications.inc();
+        self.history_bytes = self.history_bytes.saturating_add_signed(change);
+        if let Some((epoch, offset)) = kept {
+            self.ages.push_back((index, epoch, offset));
+            self.bound_history();
+            self.plan_check(index);
+        }
+        self.mark_dirty(index);
+        Ok(())
+    }
+
+    pub(super) fn home_history(&mut self, request: &HistoryRequest, fx: &mut Effects) {
+        let HistoryRequest { ref room, from, id, limit, ref since, reverse } = *request;
+        let limit_max = self.settings.config.channel.recovery_max_publication_limit;
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        match self.home(room) {
+            Err(error) => reply::error(&mut out, id, error),
+            Ok(index) => {
+                let Some(home) = self.homes.get(index as usize) else { return };
+                let epoch = home.epoch.to_string();
+                let same_life = |(e, _): &(String, u64)| e.is_empty() || *e == epoch;
+                if since.as_ref().is_some_and(|since| !same_life(since)) {
+                    reply::error(&mut out, id, codes::UNRECOVERABLE_POSITION);
+                } else {
+                    let limit = usize::try_from(limit).unwrap_or(limit_max).min(limit_max);
+                    let since = since.as_ref().map(|(_, offset)| *offset);
+                    let position = reply::Position { epoch: &epoch, offset: home.offset };
+                    let publications = home.range(Range { since, limit, reverse });
+                    reply::history(&mut out, id, position, publications.into_iter());
+                }
+                self.release_home(index);
+            }
+        }
+        let mut frame = bytes::BytesMut::with_capacity(out.len() + 10);
+        crate::ws::codec::text_frame(&mut frame, &out);
+        out.clear();
+        out.shrink_to(64 * 1024);
+        self.scratch = out;
+        let reply = PeerMessage::Reply { conn: from.conn, frame: frame.freeze() };
+        self.tell(from.shard, reply, fx);
+    }
+
+    // ---- the turn
+
+    fn mark_dirty(&mut self, index: u32) {
+        if let Some(home) = self.home_mut(index)
+            && !std::mem::replace(&mut home.dirty, true)
+        {
+            self.dirty_homes.push(index);
+        }
+    }
+
+    /// Hands out what a room has brought and forgets the room if nothing is left of it.
+    pub(super) fn flush_home(&mut self, index: u32, fx: &mut Effects) {
+        self.flush_home_now(index, fx);
+        if let Some(home) = self.home_mut(index) {
+            home.dirty = false;
+        }
+        self.release_home(index);
+    }
+
+    /// Hands what a room has brought so far to every shard that has members.
+    fn flush_home_now(&mut self, index: u32, fx: &mut Effects) {
+        let id = self.id;
+        let Some(home) = self.homes.get_mut(index as usize) else { return };
+        let Some((batch, shards)) = home.take_batch() else { return };
+        let mut here = false;
+        for shard in shards {
+            if shard == id {
+                here = true;
+            } else if let Some(lane) = fx.lanes.get_mut(shard.index()) {
+                lane.push(PeerMessage::Batch(batch.clone()));
+            }
+        }
+        if here {
+            self.batch(&batch);
+        }
+    }
+
+    // ---- bounds
+
+    fn release_home(&mut self, index: u32) {
+        if self.homes.get(index as usize).is_some_and(Home::is_unused) {
+            let home = self.homes.remove(index as usize);
+            self.home_index.remove(&home.name);
+            self.metrics.rooms.set(self.homes.len() as u64);
+        }
+    }
+
+    /// Keeps the history of all rooms within its bound: the oldest publications go first.
+    fn bound_history(&mut self) {
+        let config = &self.settings.config.channel;
+        let bytes_max = config.history_total_max_size / usize::from(self.settings.shards);
+        while self.history_bytes > bytes_max || self.oldest_is_gone() {
+            let Some((index, epoch, offset)) = self.ages.pop_front() else { break };
+            let Some(home) = self.homes.get_mut(index as usize) else { continue };
+            if home.epoch.0 == epoch && home.oldest() == Some(offset) {
+                self.history_bytes = self.history_bytes.saturating_sub(home.forget_oldest());
+            }
+        }
+        self.metrics.history_bytes.set(self.history_bytes as u64);
+        // A quiet room's old publication may stand before the ages of many that are gone.
+        if self.ages.len() >= self.ages_len_max {
+            let homes = &self.homes;
+            self.ages.retain(|(index, epoch, offset)| {
+                let home = homes.get(*index as usize).filter(|h| h.epoch.0 == *epoch);
+                home.and_then(Home::oldest).is_some_and(|oldest| oldest <= *offset)
+            });
+            self.ages_len_max = self.ages.len() * 2 + AGES_LEN_MIN;
+        }
+    }
+
+    /// Whether the oldest age stands for a publication that is gone already.
+    fn oldest_is_gone(&self) -> bool {
+        self.ages.front().is_some_and(|(index, epoch, offset)| {
+            let home = self.homes.get(*index as usize).filter(|h| h.epoch.0 == *epoch);
+            home.and_then(Home::oldest).is_none_or(|oldest| oldest > *offset)
+        })
+    }
+
+    fn plan_check(&mut self, index: u32) {
+        let now = self.now;
+        let Some(home) = self.home_mut(index) else { return };
+        let Some(at) = home.oldest_expires_ms().filter(|_| home.check_at_ms == 0) else { return };
+        let at = now.mono_ms + at.saturating_sub(now.unix_ms).max(CHECK_MS_MIN);
+        home.check_at_ms = at;
+        let epoch = home.epoch.0;
+        self.home_checks.push(Reverse((at, index, epoch)));
+    }
+
+    /// Lets publications expire whose time is over.
+    pub(super) fn check_homes(&mut self) {
+        while let Some(&Reverse((at, index, epoch))) = self.home_checks.peek() {
+            if at > self.now.mono_ms {
+                break;
+            }
+            self.home_checks.pop();
+            let unix_ms = self.now.unix_ms;
+            let Some(home) = self.home_mut(index).filter(|h| h.epoch.0 == epoch) else { continue };
+            home.check_at_ms = 0;
+            let freed = home.expire(unix_ms);
+            self.history_bytes = self.history_bytes.saturating_sub(freed);
+            self.plan_check(index);
+            self.release_home(index);
+        }
+        self.metrics.history_bytes.set(self.history_bytes as u64);
+    }
+}

@@ -1,0 +1,163 @@
+//! What shards say to each other. Messages between two shards arrive in order, none is lost.
+
+use super::ids::{ClientId, ConnId, DIALECTS, Dialect, Origin, RoomName};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Who publishes, joins or leaves.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Author {
+    /// User id; `""` for anonymous clients, `~nick` for guests.
+    pub user: String,
+    /// The connection's client id.
+    pub client: ClientId,
+    /// How plain clients read the author.
+    pub name: String,
+    /// The client info object, encoded.
+    pub info: Vec<u8>,
+}
+
+/// A client wants to join a room.
+#[derive(Debug)]
+pub struct Join {
+    /// The room.
+    pub room: RoomName,
+    /// Who asks.
+    pub from: Origin,
+    /// Command to answer (0: a plain client, no answer).
+    pub id: u32,
+    /// Which encoding it takes.
+    pub dialect: Dialect,
+    /// Position from which it wants to recover: epoch as text, offset.
+    pub recover: Option<(String, u64)>,
+    /// Who joins, if joins are announced here.
+    pub author: Option<Arc<Author>>,
+}
+
+/// A client publishes.
+#[derive(Debug)]
+pub struct Publish {
+    /// The room.
+    pub room: RoomName,
+    /// Who asks.
+    pub from: Origin,
+    /// Command to answer (0: a plain client, no answer).
+    pub id: u32,
+    /// The payload, raw JSON.
+    pub data: Vec<u8>,
+    /// Who publishes.
+    pub author: Arc<Author>,
+}
+
+/// A client asks for the past of a room.
+#[derive(Debug)]
+pub struct HistoryRequest {
+    /// The room.
+    pub room: RoomName,
+    /// Who asks.
+    pub from: Origin,
+    /// Command to answer.
+    pub id: u32,
+    /// Publications wanted; 0: the position only; negative: as many as allowed.
+    pub limit: i32,
+    /// Only what lies beyond this position: epoch (empty: any), offset.
+    pub since: Option<(String, u64)>,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+/// The publications of one room in one turn of its home, encoded per dialect.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The room.
+    pub room: RoomName,
+    /// Whole frames, concatenated; empty where no member speaks the dialect.
+    pub frames: [Bytes; DIALECTS],
+    /// Publications in it.
+    pub count: u32,
+}
+
+/// A message from one shard to another.
+#[derive(Debug)]
+pub enum PeerMessage {
+    /// To a home: a client joins.
+    Join(Box<Join>),
+    /// To a home: a member of one's own has left.
+    Leave {
+        /// The room.
+        room: RoomName,
+        /// Its dialect.
+        dialect: Dialect,
+        /// Who left, if leaves are announced here.
+        author: Option<Arc<Author>>,
+    },
+    /// To a home: a client publishes.
+    Publish(Box<Publish>),
+    /// To a home: a client asks for the past.
+    History(Box<HistoryRequest>),
+    /// To a nick's home: a client wants it.
+    Claim {
+        /// The nick wanted.
+        nick: String,
+        /// Who wants it.
+        from: Origin,
+        /// It has proven an earlier grant.
+        proven: bool,
+    },
+    /// To a nick's home: the holder is gone.
+    Release {
+        /// The nick held.
+        nick: String,
+        /// Who held it.
+        from: Origin,
+    },
+    /// From a home: the member is counted; the stream of the room starts here for it.
+    Joined {
+        /// The room.
+        room: RoomName,
+        /// Who joined.
+        conn: ConnId,
+        /// Its dialect, for the leave that follows if the client is gone by now.
+        dialect: Dialect,
+        /// Who joined, as in [`Join`], for the same purpose.
+        author: Option<Arc<Author>>,
+        /// The reply, a whole frame; empty for a plain client.
+        reply: Bytes,
+    },
+    /// From a home: the join was refused.
+    Refused {
+        /// The room.
+        room: RoomName,
+        /// Who asked.
+        conn: ConnId,
+        /// The reply, a whole frame; empty for a plain client.
+        reply: Bytes,
+    },
+    /// From a home: what the turn brought.
+    Batch(Batch),
+    /// From a home: the answer to a command.
+    Reply {
+        /// Who asked.
+        conn: ConnId,
+        /// A whole frame.
+        frame: Bytes,
+    },
+    /// From a nick's home: the nick is yours (perhaps another one than asked for).
+    Claimed {
+        /// Who asked.
+        conn: ConnId,
+        /// The nick granted; `None`: none could be found.
+        nick: Option<String>,
+    },
+    /// Everything said before this barrier of a shutdown has been said.
+    Barrier(Barrier),
+}
+
+/// The two barriers of a shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Barrier {
+    /// The shard takes no commands any more: nothing new will come to a home.
+    Commands,
+    /// The shard has heard [`Barrier::Commands`] from all and published everything it is home to.
+    Publications,
+}

@@ -1,0 +1,182 @@
+//! A room's members here: who gets the bytes that a turn brings.
+//!
+//! Owns dense lists of members and the bytes of the turn. It knows nothing of order or history
+//! (that is the room's home) and nothing of connections (they are slots).
+
+use super::ids::{DIALECTS, Dialect, RoomName};
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+
+use crate::config::NamespaceOptions;
+
+/// A room as this shard's members see it.
+#[derive(Debug)]
+pub struct Room {
+    /// Its name.
+    pub name: RoomName,
+    /// Options of its namespace.
+    pub options: Arc<NamespaceOptions>,
+    /// Members and bytes, by dialect.
+    pub groups: [Group; DIALECTS],
+    /// Members whose join is under way.
+    pub joining: u32,
+    /// Whether the room waits in the list of rooms to flush.
+    pub dirty: bool,
+}
+
+/// The members of one dialect.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// Slots of the members who were here when the turn began to bring bytes.
+    pub members: Vec<u32>,
+    /// Members who came since, each with the number of bytes that came before it.
+    pub late: Vec<(u32, usize)>,
+    turn: Turn,
+    count: u32,
+}
+
+/// The bytes of a turn: usually one batch, passed on as it came; several are copied together once.
+#[derive(Debug, Default)]
+enum Turn {
+    #[default]
+    Empty,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Room {
+    /// A room without members.
+    pub fn new(name: RoomName, options: Arc<NamespaceOptions>) -> Room {
+        Room { name, options, groups: Default::default(), joining: 0, dirty: false }
+    }
+
+    /// Members here, without those whose join is under way.
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(|g| g.members.len() + g.late.len()).sum()
+    }
+
+    /// Whether nobody is here or coming.
+    pub fn is_unused(&self) -> bool {
+        self.joining == 0 && self.len() == 0
+    }
+
+    /// The group of a dialect.
+    pub fn group(&mut self, dialect: Dialect) -> &mut Group {
+        match dialect {
+            Dialect::Json => &mut self.groups[0],
+            Dialect::Plain => &mut self.groups[1],
+        }
+    }
+}
+
+impl Group {
+    /// Appends a batch for everybody who is a member now. `count`: publications in it.
+    pub fn append(&mut self, frames: &Bytes, count: u32) {
+        if frames.is_empty() || self.members.is_empty() && self.late.is_empty() {
+            return;
+        }
+        self.count += count;
+        self.turn = match std::mem::take(&mut self.turn) {
+            Turn::Empty => Turn::One(frames.clone()),
+            Turn::One(first) => {
+                let mut all = BytesMut::with_capacity((first.len() + frames.len()) * 2);
+                all.extend_from_slice(&first);
+                all.extend_from_slice(frames);
+                Turn::Many(all)
+            }
+            Turn::Many(mut all) => {
+                all.extend_from_slice(frames);
+                Turn::Many(all)
+            }
+        };
+    }
+
+    /// Bytes of this turn so far.
+    pub fn turn_bytes(&self) -> usize {
+        match &self.turn {
+            Turn::Empty => 0,
+            Turn::One(bytes) => bytes.len(),
+            Turn::Many(bytes) => bytes.len(),
+        }
+    }
+
+    /// Adds a member. It receives what comes from now on.
+    pub fn add(&mut self, slot: u32) {
+        match self.turn_bytes() {
+            0 => self.members.push(slot),
+            before => self.late.push((slot, before)),
+        }
+    }
+
+    /// Removes a member. A walk over a dense list: 10,000 members are 40 KB, about 2 us.
+    pub fn remove(&mut self, slot: u32) {
+        match self.members.iter().position(|member| *member == slot) {
+            Some(at) => {
+                self.members.swap_remove(at);
+            }
+            None => self.late.retain(|(late, _)| *late != slot),
+        }
+    }
+
+    /// Ends the turn: the bytes and how many publications they hold, or `None` if it brought
+    /// nothing. The late members still stand in `late`, with the bytes that they do not get;
+    /// [`Group::settle`] makes them members like the others.
+    pub fn take_turn(&mut self) -> Option<(Bytes, u32)> {
+        let bytes = match std::mem::take(&mut self.turn) {
+            Turn::Empty => return None,
+            Turn::One(bytes) => bytes,
+            // An allocation of its own size: a small batch never pins a large block.
+            Turn::Many(all) => Bytes::copy_from_slice(&all),
+        };
+        Some((bytes, std::mem::take(&mut self.count)))
+    }
+
+    /// Makes the late members like the others.
+    pub fn settle(&mut self) {
+        self.members.extend(self.late.drain(..).map(|(slot, _)| slot));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each member gets, the walk that the shard does.
+    fn flush(group: &mut Group) -> Vec<(u32, Vec<u8>)> {
+        let mut got = Vec::new();
+        if let Some((bytes, _)) = group.take_turn() {
+            got.extend(group.members.iter().map(|m| (*m, bytes.to_vec())));
+            got.extend(group.late.iter().map(|(m, before)| (*m, bytes[*before..].to_vec())));
+        }
+        group.settle();
+        got.retain(|(_, bytes)| !bytes.is_empty());
+        got
+    }
+
+    #[test]
+    fn a_member_gets_the_turn_from_its_join_on() {
+        let mut group = Group::default();
+        group.append(&Bytes::from_static(b"nobody hears this"), 1);
+        group.add(1);
+        group.append(&Bytes::from_static(b"a"), 1);
+        group.add(2);
+        group.append(&Bytes::from_static(b"b"), 1);
+        group.add(3);
+        assert_eq!(flush(&mut group), [(1, b"ab".to_vec()), (2, b"b".to_vec())]);
+        group.append(&Bytes::from_static(b"c"), 1);
+        assert_eq!(flush(&mut group).len(), 3);
+        assert_eq!(flush(&mut group), []);
+    }
+
+    #[test]
+    fn leaving() {
+        let mut group = Group::default();
+        (0..4).for_each(|slot| group.add(slot));
+        [1, 3, 2, 9].into_iter().for_each(|slot| group.remove(slot));
+        assert_eq!(group.members, [0]);
+        group.append(&Bytes::from_static(b"x"), 1);
+        group.add(7);
+        group.remove(7);
+        assert_eq!(flush(&mut group), [(0, b"x".to_vec())]);
+    }
+}

@@ -1,0 +1,178 @@
+//! The member's side of a room's stream: joins that are answered, batches that come, and the walk
+//! that gives every member the bytes of the turn.
+
+use super::auth::Identity;
+use super::ids::{ConnId, Dialect, RoomName};
+use super::peer::{Author, Batch, PeerMessage};
+use super::session::{Purpose, Stage, Wait};
+use super::shard::{Effects, Shard};
+use crate::protocol::codes;
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl Shard {
+    /// A home has counted one of ours as a member: its part of the stream starts here.
+    pub(super) fn joined(
+        &mut self,
+        name: &RoomName,
+        conn: ConnId,
+        dialect: Dialect,
+        author: Option<Arc<Author>>,
+        reply: Bytes,
+        fx: &mut Effects,
+    ) {
+        let Some(&index) = self.room_index.get(name.as_str()) else { return };
+        let Some(room) = self.rooms.get_mut(index as usize) else { return };
+        room.joining = room.joining.saturating_sub(1);
+        let here = self.session_of(conn).is_some_and(|session| {
+            let mut memberships = session.rooms.iter_mut();
+            let membership = memberships.find(|m| m.room == index);
+            membership.map(|m| m.stage = Stage::Joined).is_some()
+        });
+        if !here {
+            // It went away while the home was asked.
+            self.release_room(index);
+            let home = self.settings.home(name.as_str());
+            let leave = PeerMessage::Leave { room: name.clone(), dialect, author };
+            return self.tell(home, leave, fx);
+        }
+        if let Some(room) = self.rooms.get_mut(index as usize) {
+            room.group(dialect).add(conn.slot);
+        }
+        if !reply.is_empty() {
+            self.send(conn.slot, reply, false, fx);
+        }
+        self.room_answered(conn, index, fx);
+    }
+
+    /// A home has refused a join.
+    pub(super) fn refused(
+        &mut self,
+        name: &RoomName,
+        conn: ConnId,
+        reply: Bytes,
+        fx: &mut Effects,
+    ) {
+        let Some(&index) = self.room_index.get(name.as_str()) else { return };
+        if let Some(room) = self.rooms.get_mut(index as usize) {
+            room.joining = room.joining.saturating_sub(1);
+        }
+        let mut here = false;
+        if let Some(session) = self.session_of(conn) {
+            session.rooms.retain(|m| m.room != index);
+            here = true;
+        }
+        self.release_room(index);
+        if !here {
+            return;
+        }
+        self.metrics.command_errors.inc();
+        if self.is_plain(conn.slot) {
+            self.notice(conn.slot, "* no more rooms can be opened", fx);
+            return self.close(conn.slot, codes::PERMISSION_DENIED_CLOSE, fx);
+        }
+        self.send(conn.slot, reply, false, fx);
+        self.room_answered(conn, index, fx);
+    }
+
+    fn room_answered(&mut self, conn: ConnId, room: u32, fx: &mut Effects) {
+        if let Some(session) = self.session_of(conn)
+            && session.wait == Wait::Room(room)
+        {
+            session.wait = Wait::Nothing;
+            self.resume(conn.slot, fx);
+        }
+    }
+
+    /// A nick's home has answered.
+    pub(super) fn claimed(&mut self, conn: ConnId, nick: Option<String>, fx: &mut Effects) {
+        let origin = super::ids::Origin { shard: self.id, conn };
+        let Some(session) = self.session_of(conn) else {
+            // It went away meanwhile: the nick is free again after its grace.
+            if let Some(nick) = nick {
+                let home = self.settings.home(&super::nicks::home_key(&nick));
+                self.tell(home, PeerMessage::Release { nick, from: origin }, fx);
+            }
+            return;
+        };
+        let Wait::Nick(id) = session.wait else { return };
+        session.wait = Wait::Nothing;
+        let Some(nick) = nick else {
+            return self.close(conn.slot, codes::PERMISSION_DENIED_CLOSE, fx);
+        };
+        session.identity = Identity::Guest(nick.into());
+        if session.purpose == Purpose::Chat(Dialect::Plain) {
+            session.connected = true;
+            let room = session.waiting.take().unwrap_or_default();
+            self.enter_room(conn.slot, &room, fx);
+        } else {
+            self.connected(conn.slot, id, fx);
+            self.resume(conn.slot, fx);
+        }
+    }
+
+    /// A home's publications of one of its turns.
+    pub(super) fn batch(&mut self, batch: &Batch) {
+        let Some(&index) = self.room_index.get(batch.room.as_str()) else { return };
+        let Some(room) = self.rooms.get_mut(index as usize) else { return };
+        for dialect in Dialect::ALL {
+            let [json, plain] = &batch.frames;
+            let frames = match dialect {
+                Dialect::Json => json,
+                Dialect::Plain => plain,
+            };
+            room.group(dialect).append(frames, batch.count);
+        }
+        if !std::mem::replace(&mut room.dirty, true) {
+            self.dirty_rooms.push(index);
+        }
+    }
+
+    /// Gives every member of every room the bytes of the turn: small rooms first, so that a large
+    /// one does not hold them up. Per member: one reference to the shared bytes.
+    pub(super) fn flush_rooms(&mut self, fx: &mut Effects) {
+        let mut dirty = std::mem::take(&mut self.dirty_rooms);
+        if dirty.len() > 1 {
+            dirty.sort_by_cached_key(|room| self.rooms.get(*room as usize).map_or(0, |r| r.len()));
+        }
+        for index in dirty.drain(..) {
+            for dialect in Dialect::ALL {
+                self.flush_group(index, dialect, fx);
+            }
+            if let Some(room) = self.rooms.get_mut(index as usize) {
+                room.dirty = false;
+            }
+            self.release_room(index);
+        }
+        self.dirty_rooms = dirty;
+    }
+
+    fn flush_group(&mut self, index: u32, dialect: Dialect, fx: &mut Effects) {
+        let Some(room) = self.rooms.get_mut(index as usize) else { return };
+        let droppable = room.options.droppable;
+        let group = room.group(dialect);
+        let Some((frames, count)) = group.take_turn() else { return };
+        // Closing a slow member takes it out of the list that is being walked: the list is taken
+        // out first and whoever was closed is removed from it after the walk.
+        let members = std::mem::take(&mut group.members);
+        let late = group.late.clone();
+        self.metrics.deliveries.add(u64::from(count) * (members.len() + late.len()) as u64);
+        let closes = fx.closes.len();
+        for slot in &members {
+            self.send(*slot, frames.clone(), droppable, fx);
+        }
+        for (slot, before) in late {
+            let rest = frames.slice(before.min(frames.len())..);
+            if !rest.is_empty() {
+                self.send(slot, rest, droppable, fx);
+            }
+        }
+        let Some(room) = self.rooms.get_mut(index as usize) else { return };
+        let group = room.group(dialect);
+        group.members = members;
+        group.settle();
+        for close in fx.closes.get(closes..).unwrap_or_default() {
+            group.remove(close.slot);
+        }
+    }
+}

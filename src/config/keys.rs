@@ -1,0 +1,320 @@
+//! The table of configuration keys: path, kind of value, unit and help of each.
+//!
+//! Owns what `--print-config`, `--help`, the environment and `docs/configuration.md` say about a
+//! key. It never holds a default: those stand in `Default` of the structs. Tests:
+//! `config/tests.rs` compares the table with the serialised structs.
+
+/// What a key's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// `true`, `false`, or not given: then the default depends on other keys.
+    Choice,
+    /// A whole number, 0 to 4,294,967,295.
+    Count,
+    /// A size: a whole number of bytes.
+    Bytes,
+    /// A time such as `"250ms"`, `"25s"`, `"24h"`.
+    Duration,
+    /// A text that is never shown again.
+    Secret,
+    /// A list of texts; comma-separated in the environment and in `--set`.
+    Texts,
+    /// A list of `ADDR:PORT`; comma-separated in the environment and in `--set`.
+    Addresses,
+    /// The list of namespaces; JSON in the environment and in `--set`.
+    Namespaces,
+}
+
+impl Kind {
+    /// The unit or form of a value, for people.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Kind::Bool | Kind::Choice => "true or false",
+            Kind::Count => "number",
+            Kind::Bytes => "bytes",
+            Kind::Duration => "time (\"250ms\", \"25s\", \"24h\")",
+            Kind::Secret => "text",
+            Kind::Texts => "list of texts",
+            Kind::Addresses => "list of ADDR:PORT",
+            Kind::Namespaces => "list of namespaces",
+        }
+    }
+}
+
+/// One key of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Dotted path, as in a file and in `--set`.
+    pub path: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// What it means; what 0 or an empty value means.
+    pub help: &'static str,
+}
+
+const fn key(path: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { path, kind, help }
+}
+
+/// The section that holds the options of rooms without a namespace.
+pub(super) const WITHOUT_NAMESPACE: &str = "channel.without_namespace";
+
+/// The key of the list of namespaces.
+pub(super) const NAMESPACES: &str = "channel.namespaces";
+
+/// Every key but the options of rooms ([`OPTIONS`]). Keys of one section stand together, and a
+/// section's own keys stand before its subsections, as TOML wants them.
+pub const KEYS: &[Key] = &[
+    key("listen", Kind::Addresses, "Addresses to listen on. Port 0: the kernel chooses."),
+    key(
+        "workers",
+        Kind::Count,
+        "Worker threads, each pinned to a core. 0: one per core that the process may use.",
+    ),
+    key(
+        "echo",
+        Kind::Bool,
+        "Serve /echo, which returns every message as it came (conformance suites, round trips).",
+    ),
+    key(
+        "client.allowed_origins",
+        Kind::Texts,
+        "Origins from which a page may connect, such as https://chat.example.com or \
+         https://*.example.com (every subdomain). Empty: only the page's own host. \"*\": any; \
+         \"null\": pages without an origin (a file).",
+    ),
+    key(
+        "client.insecure",
+        Kind::Bool,
+        "Anyone may connect and do anything in every room. Wins over the two keys below.",
+    ),
+    key(
+        "client.allow_guests",
+        Kind::Choice,
+        "Clients may take a nick without a token. Not given: yes if every address listened on is \
+         loopback and there is no token key.",
+    ),
+    key(
+        "client.allow_anonymous_connect_without_token",
+        Kind::Choice,
+        "Clients may come with neither token nor nick. Not given: yes if every address listened \
+         on is loopback and there is no token key.",
+    ),
+    key(
+        "client.connection_limit",
+        Kind::Count,
+        "WebSocket connections in all. 0: as many as the descriptor limit allows.",
+    ),
+    key(
+        "client.connection_limit_per_address",
+        Kind::Count,
+        "WebSocket connections per client address. 0: no limit.",
+    ),
+    key("client.channel_limit", Kind::Count, "Rooms that one connection may have joined."),
+    key(
+        "client.queue_max_size",
+        Kind::Bytes,
+        "Bytes queued for one client, bytes in flight included; above it: disconnect 3008.",
+    ),
+    key(
+        "client.queue_total_max_size",
+        Kind::Bytes,
+        "Bytes queued for all clients together; above it, who has a backlog is disconnected \
+         (3008).",
+    ),
+    key(
+        "client.command_rate_limit",
+        Kind::Count,
+        "Commands per second that a connection may sustain; above it: error 111, then disconnect \
+         3013. 0: no limit.",
+    ),
+    key(
+        "client.command_rate_burst",
+        Kind::Count,
+        "Commands that may come at once before the rate counts.",
+    ),
+    key("client.ping_interval", Kind::Duration, "Between two pings by the server."),
+    key(
+        "client.pong_timeout",
+        Kind::Duration,
+        "For the answer to a ping; later: disconnect 3012. Shorter than client.ping_interval.",
+    ),
+    key(
+        "client.stale_close_delay",
+        Kind::Duration,
+        "From the upgrade to the first connect command; later: disconnect 3502.",
+    ),
+    key(
+        "client.nick_grace",
+        Kind::Duration,
+        "A guest's nick stays reserved for this long after its connection ended.",
+    ),
+    key(
+        "client.token.hmac_secret_key",
+        Kind::Secret,
+        "Key of HMAC-signed client tokens (JWT: HS256, HS384, HS512), at least 32 bytes. Empty: \
+         tokens are not taken.",
+    ),
+    key(
+        "websocket.message_size_limit",
+        Kind::Bytes,
+        "Bytes of one message from a client; above it: close 1009. At most a quarter of \
+         client.queue_max_size.",
+    ),
+    key("channel.max_length", Kind::Bytes, "Bytes of a room's name."),
+    key("channel.rooms_max", Kind::Count, "Rooms in all; above it a join is refused (error 106)."),
+    key(
+        "channel.history_total_max_size",
+        Kind::Bytes,
+        "Bytes of history in all; above it the oldest publications go first.",
+    ),
+    key(
+        "channel.recovery_max_publication_limit",
+        Kind::Count,
+        "Publications that one recovery or history reply may carry.",
+    ),
+    key(
+        NAMESPACES,
+        Kind::Namespaces,
+        "Namespaces; a room chat:lobby is in the namespace chat. Each has a name and the options \
+         of [channel.without_namespace]. An entry named like a namespace that exists changes the \
+         options it gives; a new one starts with every option off.",
+    ),
+    key(
+        "presence.announce_max",
+        Kind::Count,
+        "Joins and leaves are not announced in rooms with more members than this.",
+    ),
+    key(
+        "http_server.connection_limit",
+        Kind::Count,
+        "HTTP connections served at once; above it: 503.",
+    ),
+    key(
+        "http_server.head_timeout",
+        Kind::Duration,
+        "For the whole request head; later the connection is answered 408 and closed.",
+    ),
+    key("http_server.head_size_limit", Kind::Bytes, "Bytes of a request head; above it: 431."),
+    key(
+        "http_server.idle_timeout",
+        Kind::Duration,
+        "A kept-alive HTTP connection is closed after this long without a request; so is one whose \
+         client takes longer than this to take an answer.",
+    ),
+    key("shutdown.spread", Kind::Duration, "Clients are told to leave spread over this time."),
+    key("shutdown.timeout", Kind::Duration, "The process is out within this time."),
+];
+
+/// The options of rooms: keys of `channel.without_namespace` and of every namespace.
+pub const OPTIONS: &[Key] = &[
+    key("chat", Kind::Bool, "Chat rules: payloads are checked."),
+    key(
+        "history_size",
+        Kind::Count,
+        "Publications kept per room. 0: no history. Goes with history_ttl.",
+    ),
+    key(
+        "history_ttl",
+        Kind::Duration,
+        "How long a publication is kept. \"0s\": no history. Goes with history_size.",
+    ),
+    key("force_recovery", Kind::Bool, "Every subscriber may recover what it missed."),
+    key("presence", Kind::Bool, "Who is in a room can be asked."),
+    key("join_leave", Kind::Bool, "Joins and leaves are pushed to every member."),
+    key(
+        "droppable",
+        Kind::Bool,
+        "Publications are notices that may be dropped for a slow member (typing).",
+    ),
+    key(
+        "allow_user_limited_channels",
+        Kind::Bool,
+        "Rooms named ns:#alice,bob are for these users alone.",
+    ),
+    key("allow_subscribe_for_client", Kind::Bool, "Clients may subscribe."),
+    key("allow_publish_for_client", Kind::Bool, "Clients may publish without having joined."),
+    key("allow_publish_for_subscriber", Kind::Bool, "Members may publish."),
+    key("allow_history_for_subscriber", Kind::Bool, "Members may read the history."),
+    key(
+        "allow_anonymous",
+        Kind::Bool,
+        "The permissions above hold for anonymous clients (user \"\") too.",
+    ),
+];
+
+/// Every key with its whole path, in the order of the file; namespaces are one key here.
+pub fn all() -> impl Iterator<Item = (String, Key)> {
+    let split = KEYS.iter().position(|k| k.path == NAMESPACES).unwrap_or(KEYS.len());
+    let (before, after) = KEYS.split_at(split);
+    let own = |k: &Key| (k.path.to_owned(), *k);
+    before
+        .iter()
+        .map(own)
+        .chain(OPTIONS.iter().map(|k| (format!("{WITHOUT_NAMESPACE}.{}", k.path), *k)))
+        .chain(after.iter().map(own))
+}
+
+/// The environment variable of a key: `client.insecure` is `RINGCHAT_CLIENT_INSECURE`.
+pub fn variable(path: &str) -> String {
+    format!("RINGCHAT_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// What stands at a dotted path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A key with a value of this kind.
+    Value(Kind),
+    /// A section: keys stand below it.
+    Section,
+    /// Nothing.
+    Unknown,
+}
+
+/// Looks a path up. An option of a namespace is `channel.namespaces.NAME.OPTION`.
+pub(super) fn find(path: &str) -> Found {
+    let option = |name: &str| {
+        OPTIONS.iter().find(|k| k.path == name).map_or(Found::Unknown, |k| Found::Value(k.kind))
+    };
+    if let Some(k) = KEYS.iter().find(|k| k.path == path) {
+        return Found::Value(k.kind);
+    }
+    if let Some(rest) = path.strip_prefix(NAMESPACES).and_then(|r| r.strip_prefix('.')) {
+        return rest.split_once('.').map_or(Found::Unknown, |(_, name)| option(name));
+    }
+    if path == WITHOUT_NAMESPACE {
+        return Found::Section;
+    }
+    if let Some(name) = path.strip_prefix(WITHOUT_NAMESPACE).and_then(|r| r.strip_prefix('.')) {
+        return option(name);
+    }
+    let below = |k: &Key| k.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    if KEYS.iter().any(below) { Found::Section } else { Found::Unknown }
+}
+
+/// The key that an unknown path was probably meant to be.
+pub(super) fn suggest(path: &str) -> Option<String> {
+    let known: Vec<String> = match path.strip_prefix(NAMESPACES).and_then(|r| r.strip_prefix('.')) {
+        Some(rest) => {
+            let (name, _) = rest.split_once('.')?;
+            OPTIONS.iter().map(|k| format!("{NAMESPACES}.{name}.{}", k.path)).collect()
+        }
+        None => all().map(|(path, _)| path).collect(),
+    };
+    let last = |p: &str| p.rsplit('.').next().unwrap_or_default().to_owned();
+    let wanted = last(path);
+    if let Some(same) = known.iter().find(|k| last(k) == wanted) {
+        return Some(same.clone());
+    }
+    known
+        .into_iter()
+        .map(|k| {
+            let whole = strsim::damerau_levenshtein(&k, path);
+            (whole.min(strsim::damerau_levenshtein(&last(&k), &wanted) + 1), k)
+        })
+        .filter(|(distance, _)| *distance <= 1 + wanted.len() / 5)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, k)| k)
+}

@@ -1,0 +1,614 @@
+//! Tests of the configuration: each is a table of inputs and what they lead to.
+
+use super::keys::{self, Kind};
+use super::*;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    let args = ["ringchat"].iter().chain(args).map(OsString::from);
+    load(args, env.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))))
+}
+
+fn good(args: &[&str], env: &[(&str, &str)]) -> Config {
+    read(args, env).unwrap_or_else(|e| panic!("{args:?} {env:?}: {e}")).config
+}
+
+fn problems(args: &[&str], env: &[(&str, &str)]) -> String {
+    match read(args, env) {
+        Ok(_) => panic!("{args:?} {env:?} was taken"),
+        Err(e) => e.to_string(),
+    }
+}
+
+/// A file of the test's own, removed when it ends.
+struct File(PathBuf);
+
+impl File {
+    fn new(extension: &str, text: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ringchat-config-{}-{n}.{extension}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        File(path)
+    }
+
+    fn arg(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn nothing_given_is_the_default() {
+    let loaded = read(&[], &[]).unwrap();
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.action, Action::Run);
+    assert!(loaded.warnings.is_empty());
+}
+
+#[test]
+fn the_table_of_keys_is_complete() {
+    fn walk(prefix: &str, value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(table) => {
+                for (name, inner) in table {
+                    let path =
+                        if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                    walk(&path, inner, found);
+                }
+            }
+            _ => _ = found.insert(prefix.to_owned()),
+        }
+    }
+    let mut in_structs = BTreeSet::new();
+    walk("", &print::tree(&Config::default()), &mut in_structs);
+    let in_table: Vec<String> = keys::all().map(|(path, _)| path).collect();
+    assert_eq!(in_table.iter().cloned().collect::<BTreeSet<_>>(), in_structs);
+    assert_eq!(in_table.len(), in_structs.len(), "a key is there twice");
+
+    let variables: BTreeSet<String> = in_table.iter().map(|path| keys::variable(path)).collect();
+    assert_eq!(variables.len(), in_table.len(), "two keys share a variable");
+    for (path, key) in keys::all() {
+        assert!(key.help.ends_with('.'), "{path}: {}", key.help);
+    }
+}
+
+#[test]
+fn every_key_can_be_set_by_flag_and_by_variable() {
+    let defaults = print::tree(&Config::default());
+    for (path, key) in keys::all() {
+        let (text, expect) = match key.kind {
+            Kind::Bool | Kind::Choice => {
+                let other = !print::at(&defaults, &path).as_bool().unwrap_or(false);
+                (other.to_string(), Value::from(other))
+            }
+            // Small enough for a rate, large enough for a size.
+            Kind::Count => ("9".into(), Value::from(9)),
+            Kind::Bytes => ("262144".into(), Value::from(262_144)),
+            Kind::Duration => ("7s".into(), Value::from("7s")),
+            Kind::Secret => ("k".repeat(32), Value::from("k".repeat(32))),
+            Kind::Texts => {
+                ("https://a.example, null".into(), serde_json::json!(["https://a.example", "null"]))
+            }
+            Kind::Addresses => {
+                ("127.0.0.1:1, [::1]:2".into(), serde_json::json!(["127.0.0.1:1", "[::1]:2"]))
+            }
+            Kind::Namespaces => (r#"[{"name":"news"}]"#.into(), Value::Null),
+        };
+        // What each of these needs beside it to make sense.
+        let also: &[&str] = match path.rsplit('.').next().unwrap() {
+            "history_size" => &["channel.without_namespace.history_ttl=1h"],
+            "history_ttl" => &["channel.without_namespace.history_size=1"],
+            "force_recovery" => &[
+                "channel.without_namespace.history_ttl=1h",
+                "channel.without_namespace.history_size=1",
+            ],
+            "message_size_limit" | "queue_total_max_size" => &["client.queue_max_size=1048576"],
+            "pong_timeout" => &["client.ping_interval=8s"],
+            "ping_interval" => &["client.pong_timeout=1s"],
+            _ => &[],
+        };
+        if path == "client.queue_total_max_size" {
+            continue; // 262144 is less than one client may use; the next table covers it.
+        }
+        let more: Vec<String> = also.iter().map(|pair| format!("--set={pair}")).collect();
+        let mut args: Vec<&str> = more.iter().map(String::as_str).collect();
+        let by_variable = good(&args, &[(&keys::variable(&path), &text)]);
+        let set = format!("--set={path}={text}");
+        args.push(&set);
+        let by_flag = good(&args, &[]);
+        assert_eq!(by_flag, by_variable, "{path}");
+        if key.kind == Kind::Namespaces {
+            assert!(by_flag.channel.namespaces.iter().any(|n| n.name == "news"));
+        } else {
+            assert_eq!(*print::at(&print::tree(&by_flag), &path), expect, "{path}");
+        }
+    }
+    assert_eq!(
+        good(&["--set", "client.queue_total_max_size=2097152"], &[]).client.queue_total_max_size,
+        2_097_152
+    );
+}
+
+#[test]
+fn flags_win_over_variables_over_the_file_over_defaults() {
+    let file =
+        File::new("toml", "workers = 1\n[client]\nping_interval = \"11s\"\nchannel_limit = 5");
+    let env = [("RINGCHAT_CLIENT_PING_INTERVAL", "12s"), ("RINGCHAT_CLIENT_CHANNEL_LIMIT", "6")];
+    let args = ["--config", file.arg(), "--set", "client.channel_limit=7"];
+    let c = good(&args, &env);
+    assert_eq!(c.workers, 1);
+    assert_eq!(c.client.ping_interval, Duration::from_secs(12));
+    assert_eq!(c.client.channel_limit, 7);
+    assert_eq!(c.client.nick_grace, Duration::from_secs(30));
+
+    let other = File::new("toml", "workers = 2");
+    let named = [("RINGCHAT_CONFIG", other.arg())];
+    assert_eq!(good(&[], &named).workers, 2);
+    assert_eq!(good(&["--config", file.arg()], &named).workers, 1);
+}
+
+#[test]
+fn the_flags_mean_their_keys() {
+    let args = "--listen 127.0.0.1:1 --listen [::1]:2 --workers 3 --max-connections 4 \
+                --allow-origin https://a.example --allow-origin null --echo --insecure";
+    let c = good(&args.split_whitespace().collect::<Vec<_>>(), &[]);
+    assert_eq!(c.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+    assert_eq!((c.workers, c.client.connection_limit), (3, 4));
+    assert_eq!(c.client.allowed_origins, ["https://a.example", "null"]);
+    assert!(c.echo && c.client.insecure);
+
+    for (args, action) in [
+        (vec!["--check-config"], Action::Check),
+        (vec!["--print-config"], Action::Print),
+        (vec![], Action::Run),
+    ] {
+        assert_eq!(read(&args, &[]).unwrap().action, action);
+    }
+}
+
+#[test]
+fn help_names_every_flag_and_true_defaults() {
+    let Err(ConfigError::Usage(help)) = read(&["--help"], &[]) else { panic!("no help") };
+    assert_eq!(help.exit_code(), 0);
+    let help = help.to_string();
+    let d = Config::default();
+    for expected in [
+        format!("[default: {}]", d.listen[0]),
+        "(key workers) [default: 0]".into(),
+        "[default: 0] [RINGCHAT_WORKERS]".into(),
+        "(key client.connection_limit) [default: 0]".into(),
+        "[bytes] [default: 65536] [RINGCHAT_WEBSOCKET_MESSAGE_SIZE_LIMIT]".into(),
+        "[default: 25s] [RINGCHAT_CLIENT_PING_INTERVAL]".into(),
+        "[default: chat, dm, typing]".into(),
+        "Exit codes: 0 done, 1 failed at run time, 2 wrong usage".into(),
+    ] {
+        let flat = |s: &str| s.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat(&help).contains(&flat(&expected)), "{expected}\n{help}");
+    }
+    assert_eq!((d.workers, d.client.connection_limit), (0, 0));
+    for (path, _) in keys::all() {
+        assert!(help.contains(&path), "{path}");
+    }
+    let Err(ConfigError::Usage(version)) = read(&["--version"], &[]) else { panic!("no version") };
+    assert_eq!(version.exit_code(), 0);
+    assert!(version.to_string().contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_refused_by_exit_code_2() {
+    for args in [
+        vec!["--nonsense"],
+        vec!["--workers", "many"],
+        vec!["--set", "workers"],
+        vec!["--set", "=3"],
+        vec!["stray"],
+        vec!["--check-config", "--print-config"],
+    ] {
+        let Err(ConfigError::Usage(e)) = read(&args, &[]) else { panic!("{args:?} was taken") };
+        assert_eq!(e.exit_code(), 2, "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_values_are_named() {
+    for (args, expected) in [
+        (
+            &["--set", "client.queue_max_siez=1"][..],
+            "--set: client.queue_max_siez: unknown key (did you mean client.queue_max_size?)",
+        ),
+        (
+            &["--set", "queue_max_size=1"],
+            "--set: queue_max_size: unknown key (did you mean client.queue_max_size?)",
+        ),
+        (&["--set", "quux=1"], "--set: quux: unknown key"),
+        (
+            &["--set", "channel.namespaces.chat.histroy_size=1"],
+            "--set: channel.namespaces.chat.histroy_size: unknown key (did you mean \
+             channel.namespaces.chat.history_size?)",
+        ),
+        (&["--set", "client=1"], "--set: client: is a section; give the keys below it"),
+        (
+            &["--set", "workers=-1"],
+            "--set: workers: expected a whole number from 0 to 4294967295, got \"-1\"",
+        ),
+        (
+            &["--set", "client.queue_max_size=1MiB"],
+            "--set: client.queue_max_size: expected a whole number of bytes, got \"1MiB\"",
+        ),
+        (&["--set", "echo=yes"], "--set: echo: expected true or false, got \"yes\""),
+        (
+            &["--set", "client.ping_interval=25"],
+            "--set: client.ping_interval: expected a time such as \"250ms\", \"25s\" or \"24h\", \
+             got \"25\"",
+        ),
+        (
+            &["--set", "client.ping_interval=1us"],
+            "--set: client.ping_interval: \"1us\" is finer than a millisecond",
+        ),
+        (
+            &["--set", "client.nick_grace=11years"],
+            "--set: client.nick_grace: \"11years\" is longer than ten years",
+        ),
+        (
+            &["--listen", "localhost:8000"],
+            "--listen: listen: expected a list of ADDR:PORT such as \"127.0.0.1:8000\" or \
+             \"[::]:8000\", got [\"localhost:8000\"]",
+        ),
+        (
+            &["--workers", "1", "--set", "workers=2"],
+            "--set: workers: given twice on the command line",
+        ),
+        (
+            &["--set", "channel.namespaces={}"],
+            "--set: channel.namespaces: expected a JSON list of namespaces, got \"{}\"",
+        ),
+    ] {
+        assert_eq!(problems(args, &[]), expected, "{args:?}");
+    }
+    assert_eq!(
+        problems(&[], &[("RINGCHAT_ECHO", "1"), ("RINGCHAT_WORKERS", "x")]),
+        "RINGCHAT_ECHO: echo: expected true or false, got \"1\"\n\
+         RINGCHAT_WORKERS: workers: expected a whole number from 0 to 4294967295, got \"x\""
+    );
+}
+
+#[test]
+fn unknown_variables_are_warned_of() {
+    let env = [("RINGCHAT_PORT", "tcp://10.0.0.1:80"), ("HOME", "/"), ("RINGCHAT_ECHO", "true")];
+    let loaded = read(&[], &env).unwrap();
+    assert!(loaded.config.echo);
+    assert_eq!(loaded.warnings, ["RINGCHAT_PORT: unknown environment variable, ignored"]);
+}
+
+#[test]
+fn the_three_forms_of_a_file_agree() {
+    let toml = r#"
+        listen = ["0.0.0.0:9000"]
+        [client]
+        allow_guests = true
+        ping_interval = "10s"
+        [client.token]
+        hmac_secret_key = "0123456789abcdef0123456789abcdef"
+        [[channel.namespaces]]
+        name = "chat"
+        history_size = 1000
+        [[channel.namespaces]]
+        name = "news"
+        allow_subscribe_for_client = true
+    "#;
+    let json = r#"{"listen": ["0.0.0.0:9000"],
+        "client": {"allow_guests": true, "ping_interval": "10s",
+                   "token": {"hmac_secret_key": "0123456789abcdef0123456789abcdef"}},
+        "channel": {"namespaces": [{"name": "chat", "history_size": 1000},
+                                   {"name": "news", "allow_subscribe_for_client": true}]}}"#;
+    let yaml = "listen: ['0.0.0.0:9000']\nclient:\n  allow_guests: true\n  ping_interval: 10s\n  \
+                token:\n    hmac_secret_key: 0123456789abcdef0123456789abcdef\n\
+                channel:\n  namespaces:\n    - name: chat\n      history_size: 1000\n    \
+                - name: news\n      allow_subscribe_for_client: true\n";
+    let configs =
+        [("toml", toml), ("json", json), ("yaml", yaml), ("yml", yaml)].map(|(e, text)| {
+            let file = File::new(e, text);
+            good(&["--config", file.arg()], &[])
+        });
+    let [c, rest @ ..] = &configs;
+    for other in rest {
+        assert_eq!(other, c);
+    }
+    assert_eq!(c.listen, ["0.0.0.0:9000".parse().unwrap()]);
+    assert_eq!(c.client.allow_guests, Some(true));
+    let names: Vec<&str> = c.channel.namespaces.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(names, ["chat", "dm", "typing", "news"]);
+    let (chat, news) = (&c.channel.namespaces[0].options, &c.channel.namespaces[3].options);
+    assert!(chat.chat && chat.history_size == 1000, "the other options of chat stay");
+    let only_subscribe =
+        NamespaceOptions { allow_subscribe_for_client: true, ..NamespaceOptions::default() };
+    assert_eq!(*news, only_subscribe, "a new namespace starts closed");
+}
+
+#[test]
+fn wrong_files_are_named() {
+    for (extension, text, expected) in [
+        ("toml", "workers = ", " at line 1"),
+        ("toml", "workers = 1\n\n[client\n", " at line 3"),
+        (
+            "toml",
+            "[client]\nqueue_max_siez = 1",
+            ": client.queue_max_siez: unknown key (did you mean client.queue_max_size?)",
+        ),
+        ("toml", "client = 3", ": client: is a section; give the keys below it"),
+        (
+            "toml",
+            "[workers]\nx = 1",
+            ": workers: expected a whole number from 0 to 4294967295, got {\"x\":1}",
+        ),
+        (
+            "toml",
+            "workers = \"2\"",
+            ": workers: expected a whole number from 0 to 4294967295, got \"2\"",
+        ),
+        (
+            "toml",
+            "[client]\nping_interval = 25",
+            ": client.ping_interval: expected a time such as \"250ms\", \"25s\" or \"24h\", got 25",
+        ),
+        (
+            "toml",
+            "[client.token]\nhmac_secret_key = 1234567",
+            ": client.token.hmac_secret_key: expected a text",
+        ),
+        (
+            "toml",
+            "[channel.namespaces]\nx = 1",
+            ": channel.namespaces: expected a list of namespaces, got {\"x\":1}",
+        ),
+        (
+            "toml",
+            "[[channel.namespaces]]\nname = \"chat\"\nhistory = 1",
+            ": channel.namespaces.chat.history: unknown key",
+        ),
+        (
+            "toml",
+            "[[channel.namespaces]]\nhistory_size = 1",
+            ": channel.namespaces: \"\" is no name: every namespace needs a `name` of two or more of the characters - a-z A-Z 0-9 _",
+        ),
+        (
+            "toml",
+            "[[channel.namespaces]]\nname = \"a:b\"",
+            ": channel.namespaces: \"a:b\" is no name: every namespace needs a `name` of two or more of the characters - a-z A-Z 0-9 _",
+        ),
+        (
+            "toml",
+            "[[channel.namespaces]]\nname = \"ab\"\n[[channel.namespaces]]\nname = \"ab\"",
+            ": channel.namespaces: ab is there twice",
+        ),
+        ("json", "{", " at line 1 column 1"),
+        ("json", "[]", ": expected a table of keys"),
+        ("yaml", "workers: [", " at line 2 column 1"),
+        ("yaml", "echo: nope", ": echo: expected true or false, got \"nope\""),
+        ("ini", "", ": a configuration file ends in .toml, .json, .yaml or .yml"),
+    ] {
+        let file = File::new(extension, text);
+        let said = problems(&["--config", file.arg()], &[]);
+        assert!(said.starts_with(file.arg()), "{text}: {said}");
+        assert!(said.contains(expected), "{text}: {said}");
+    }
+    let missing = problems(&["--config", "no/such/file.toml"], &[]);
+    assert!(missing.starts_with("no/such/file.toml: cannot read this configuration file: "));
+    let empty = File::new("yaml", "# nothing yet\n");
+    assert_eq!(good(&["--config", empty.arg()], &[]), Config::default());
+}
+
+#[test]
+fn errors_and_debug_never_show_a_secret() {
+    let secret = "swordfish-swordfish-swordfish-42";
+    let c = good(&[], &[("RINGCHAT_CLIENT_TOKEN_HMAC_SECRET_KEY", secret)]);
+    assert_eq!(c.client.token.hmac_secret_key, secret);
+    for text in [format!("{c:?}"), to_toml(&c)] {
+        assert!(!text.contains("swordfish"), "{text}");
+    }
+    let short = problems(&[], &[("RINGCHAT_CLIENT_TOKEN_HMAC_SECRET_KEY", "swordfish")]);
+    assert!(!short.contains("swordfish") && short.contains("has 9 bytes"), "{short}");
+}
+
+#[test]
+fn the_printed_configuration_reads_back() {
+    let all = "--set=client.allow_guests=false --set=client.ping_interval=1500ms --echo \
+               --set=client.allow_anonymous_connect_without_token=true --workers=2 \
+               --allow-origin=https://a.example --set=channel.namespaces.news.presence=true";
+    for args in [vec![], all.split_whitespace().collect()] {
+        let mut args: Vec<&str> = args;
+        args.push("--set=client.pong_timeout=1s");
+        let config = good(&args, &[]);
+        let text = to_toml(&config);
+        let file = File::new("toml", &text);
+        assert_eq!(good(&["--config", file.arg()], &[]), config, "{text}");
+        assert!(text.lines().all(|l| l.len() <= 100), "{text}");
+        for (path, _) in keys::all() {
+            assert!(text.contains(&keys::variable(&path)), "{path}");
+        }
+    }
+    let text = to_toml(&Config::default());
+    assert!(text.contains(
+        "# Bytes queued for one client, bytes in flight included; above it: disconnect 3008.\n\
+         # Unit: bytes. Default: 1048576. Environment: RINGCHAT_CLIENT_QUEUE_MAX_SIZE.\n\
+         queue_max_size = 1048576\n"
+    ));
+}
+
+#[test]
+fn contradictions_name_key_and_cure() {
+    let ns = "channel.without_namespace";
+    let option = |o: &str| format!("--set={ns}.{o}");
+    for (args, key, cure) in [
+        (vec!["--listen=0.0.0.0:1"], "listen", "client.allow_guests = true"),
+        (vec!["--listen=0.0.0.0:1"], "listen", "client.token.hmac_secret_key"),
+        (vec!["--listen=[::]:1"], "listen", "client.insecure = true"),
+        (vec!["--listen=127.0.0.1:1", "--listen=192.0.2.1:1"], "listen", "192.0.2.1:1"),
+        (vec!["--set=listen="], "listen", "give at least one"),
+        (vec!["--listen=127.0.0.1:1", "--listen=127.0.0.1:1"], "listen", "there twice"),
+        (vec!["--insecure", "--listen=127.0.0.1:1", "--listen=0.0.0.0:1"], "listen", "overlaps"),
+        (
+            vec![
+                "--set=client.allow_guests=false",
+                "--set=client.allow_anonymous_connect_without_token=false",
+            ],
+            "client.allow_guests",
+            "nobody could ever connect",
+        ),
+        (
+            vec!["--set=client.token.hmac_secret_key=0123456789012345678901234567890"],
+            "client.token.hmac_secret_key",
+            "has 31 bytes",
+        ),
+        (vec!["--set=client.channel_limit=0"], "client.channel_limit", "more than 0"),
+        (vec!["--set=client.ping_interval=0s"], "client.ping_interval", "more than 0"),
+        (vec!["--set=client.pong_timeout=0s"], "client.pong_timeout", "more than 0"),
+        (vec!["--set=client.stale_close_delay=0s"], "client.stale_close_delay", "more than 0"),
+        (vec!["--set=channel.max_length=0"], "channel.max_length", "more than 0"),
+        (vec!["--set=channel.rooms_max=0"], "channel.rooms_max", "more than 0"),
+        (
+            vec!["--set=websocket.message_size_limit=0"],
+            "websocket.message_size_limit",
+            "more than 0",
+        ),
+        (
+            vec!["--set=http_server.connection_limit=0"],
+            "http_server.connection_limit",
+            "more than 0",
+        ),
+        (vec!["--set=http_server.head_timeout=0s"], "http_server.head_timeout", "more than 0"),
+        (vec!["--set=shutdown.timeout=0s"], "shutdown.timeout", "more than 0"),
+        (vec!["--set=client.command_rate_burst=0"], "client.command_rate_burst", "more than 0"),
+        (vec!["--set=client.pong_timeout=25s"], "client.pong_timeout", "shorter than"),
+        (vec!["--set=shutdown.spread=30s"], "shutdown.spread", "shorter than"),
+        (
+            vec!["--set=websocket.message_size_limit=262145"],
+            "websocket.message_size_limit",
+            "Raise client.queue_max_size to 1048580",
+        ),
+        (vec!["--set=client.queue_total_max_size=1000"], "client.queue_total_max_size", "less"),
+        (
+            vec!["--max-connections=5", "--set=client.connection_limit_per_address=6"],
+            "client.connection_limit_per_address",
+            "more than client.connection_limit (5)",
+        ),
+        (vec![&option("history_size=5")], &format!("{ns}.history_size"), "needs history_ttl"),
+        (vec![&option("history_ttl=5s")], &format!("{ns}.history_ttl"), "needs history_size"),
+        (vec![&option("force_recovery=true")], &format!("{ns}.force_recovery"), "set history_size"),
+        (
+            vec!["--set=channel.namespaces.chat.droppable=true"],
+            "channel.namespaces.chat.droppable",
+            "contradicts history_size",
+        ),
+        (
+            vec!["--set=channel.history_total_max_size=0"],
+            "channel.namespaces.chat.history_size",
+            "channel.history_total_max_size",
+        ),
+    ] {
+        let said = problems(&args, &[]);
+        let hit = said.lines().any(|l| l.starts_with(&format!("{key}: ")) && l.contains(cure));
+        assert!(hit, "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn namespaces_built_in_code_are_checked_too() {
+    let mut config = Config::default();
+    let twice = config.channel.namespaces[0].clone();
+    config.channel.namespaces.push(twice);
+    let bad = Namespace { name: "a:b".into(), options: NamespaceOptions::default() };
+    config.channel.namespaces.push(bad);
+    let keys: Vec<String> = config.validate().unwrap_err().into_iter().map(|p| p.key).collect();
+    assert_eq!(keys, ["channel.namespaces.chat", "channel.namespaces"]);
+}
+
+#[test]
+fn origins_are_what_browsers_send() {
+    for (origin, wrong) in [
+        ("*", None),
+        ("null", None),
+        ("https://chat.example.com", None),
+        ("http://localhost:8080", None),
+        ("http://[::1]:8080", None),
+        ("http://[::1]", None),
+        ("capacitor://localhost", None),
+        ("chat.example.com", Some("is no origin")),
+        ("https://", Some("is no origin")),
+        ("://host", Some("is no origin")),
+        ("https://host:port", Some("is no origin")),
+        ("https://:80", Some("is no origin")),
+        ("https://host/", Some("more than scheme, host and port")),
+        ("https://user@host", Some("more than scheme, host and port")),
+        ("https://*.example.com", None),
+        ("https://Example.com:443", None),
+        ("https://a*.example.com", Some("pattern")),
+        ("https://*", Some("pattern")),
+        ("https://*.", Some("is no origin")),
+        ("https://münchen.example", Some("punycode")),
+    ] {
+        let config = Config {
+            client: ClientConfig { allowed_origins: vec![origin.into()], ..Default::default() },
+            ..Default::default()
+        };
+        match (config.validate(), wrong) {
+            (Ok(()), None) => {}
+            (Err(problems), Some(wrong)) => {
+                assert_eq!(problems[0].key, "client.allowed_origins");
+                assert!(problems[0].message.contains(wrong), "{origin}: {}", problems[0]);
+            }
+            (result, _) => panic!("{origin}: {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_may_come_in() {
+    let token = "--set=client.token.hmac_secret_key=01234567890123456789012345678901";
+    // arguments; guests, anonymous, open
+    for (args, expected) in [
+        (vec![], (true, true, true)),
+        (vec!["--listen=[::1]:1"], (true, true, true)),
+        (vec!["--listen=[::ffff:127.0.0.1]:1"], (true, true, true)),
+        (vec![token], (false, false, false)),
+        (vec![token, "--set=client.allow_guests=true"], (true, false, false)),
+        (vec!["--set=client.allow_guests=false"], (false, true, true)),
+        (vec!["--listen=0.0.0.0:1", token], (false, false, false)),
+        (vec!["--listen=0.0.0.0:1", "--set=client.allow_guests=true"], (true, false, false)),
+        (vec!["--listen=0.0.0.0:1", "--insecure"], (true, true, true)),
+        (vec!["--insecure", "--set=client.allow_guests=false", token], (true, true, true)),
+    ] {
+        let c = good(&args, &[]);
+        assert_eq!((c.guests_allowed(), c.anonymous_allowed(), c.is_open()), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn durations_are_written_as_they_are_read() {
+    for (text, written) in [
+        ("0s", "0s"),
+        ("250ms", "250ms"),
+        ("1500ms", "1500ms"),
+        ("25s", "25s"),
+        ("90s", "90s"),
+        ("1m 30s", "90s"),
+        ("120s", "2m"),
+        ("24h", "24h"),
+        ("2days", "48h"),
+    ] {
+        let d = duration::parse(text).unwrap();
+        assert_eq!(duration::format(d), written);
+        assert_eq!(duration::parse(written).unwrap(), d);
+    }
+}

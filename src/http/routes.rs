@@ -1,0 +1,75 @@
+//! What the HTTP side answers: the page, `/health`, `/metrics`; 404 and 405 for the rest.
+//!
+//! Owns paths and headers. It never reads a request's body. Tests: `http/tests.rs`.
+
+use super::{Places, Scrape, export, page};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::get;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Media type of a sentence for people.
+pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The routes. GET and HEAD; another method on a known path is 405 with `Allow`.
+pub(super) fn router(scrape: Arc<Scrape>, places: Arc<Places>) -> Router {
+    let mut router = Router::new();
+    for file in page::files() {
+        let path = file.path;
+        let file = Arc::new(file);
+        router = router.route(
+            path,
+            get(move |headers: HeaderMap| async move { guarded(file.answer(&headers)) }),
+        );
+    }
+    router
+        .route("/health", get(move || async move { health(&places) }))
+        .route("/metrics", get(move || async move { metrics(&scrape) }))
+        .method_not_allowed_fallback(|| async {
+            text(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET and HEAD\n")
+        })
+        .fallback(|| async { text(StatusCode::NOT_FOUND, "not found\n") })
+}
+
+/// 200 while connections are taken, 503 while the server drains.
+fn health(places: &Places) -> Response<Body> {
+    let draining = places.draining.load(Ordering::Relaxed);
+    let (status, word) = if draining {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else {
+        (StatusCode::OK, "ok")
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let body = format!("{{\"status\":\"{word}\",\"version\":\"{version}\"}}\n");
+    answer(status, HeaderValue::from_static("application/json"), body)
+}
+
+fn metrics(scrape: &Arc<Scrape>) -> Response<Body> {
+    match export::encode(scrape) {
+        Ok(body) => answer(StatusCode::OK, HeaderValue::from_static(export::CONTENT_TYPE), body),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n"),
+    }
+}
+
+fn text(status: StatusCode, sentence: &'static str) -> Response<Body> {
+    answer(status, TEXT, sentence)
+}
+
+fn answer(status: StatusCode, media_type: HeaderValue, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    guarded(response)
+}
+
+/// Every answer says that its type is not to be guessed and that links tell nobody this address.
+fn guarded(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}

@@ -1,0 +1,254 @@
+//! Crossbeam lanes between the cores, and the wake-up.
+//!
+//! Owns one bounded lane per pair of cores and direction, and a control queue per core for what
+//! comes from elsewhere (sockets that change hands, shutdown). Lanes are first in, first out, and
+//! neither block nor drop: what a full lane does not take waits here, in order, and while anything
+//! waits the worker reads no client socket. Tests: at the end of this file.
+
+use super::dispatcher::Wake;
+use crate::chat::ids::ShardId;
+use crate::chat::peer::PeerMessage;
+use crate::ws::handshake::Upgrade;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Batches that a lane holds: one batch per turn, so a peer may be this many turns behind.
+const LANE_BATCHES_MAX: usize = 1_024;
+
+/// What comes to a core from outside of the lanes.
+#[derive(Debug)]
+pub enum Control {
+    /// A fresh socket that another core accepted.
+    Socket(TcpStream, SocketAddr),
+    /// A WebSocket upgrade that came on a kept-alive HTTP connection, with the bytes behind it.
+    Upgrade(TcpStream, Box<Upgrade>, Vec<u8>),
+    /// Answer, to show that the core turns.
+    Ping(Sender<()>),
+    /// Shut down in order.
+    Drain,
+}
+
+/// How others reach a core.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    control: Sender<Control>,
+    wake: Arc<Wake>,
+}
+
+impl Reach {
+    /// Hands something to the core. False: the core is gone.
+    pub fn send(&self, control: Control) -> bool {
+        let sent = self.control.send(control).is_ok();
+        self.wake.wake();
+        sent
+    }
+}
+
+/// One core's end of all its lanes.
+#[derive(Debug)]
+pub struct Mesh {
+    id: ShardId,
+    peers: Vec<Option<Peer>>,
+    control: Receiver<Control>,
+    reaches: Vec<Reach>,
+    spilled: usize,
+}
+
+#[derive(Debug)]
+struct Peer {
+    to: Sender<Vec<PeerMessage>>,
+    from: Receiver<Vec<PeerMessage>>,
+    /// What the full lane did not take, in order.
+    spill: VecDeque<Vec<PeerMessage>>,
+    /// Set by us while `spill` holds something; the receiver wakes us when it has made room.
+    waiting: Arc<AtomicBool>,
+    /// The same, of the peer's lane to us.
+    peer_waiting: Arc<AtomicBool>,
+    wake: Arc<Wake>,
+}
+
+impl Mesh {
+    /// Connects cores, one per wake.
+    pub fn connect(wakes: &[Arc<Wake>]) -> Vec<Mesh> {
+        Mesh::with_capacity(wakes, LANE_BATCHES_MAX)
+    }
+
+    fn with_capacity(wakes: &[Arc<Wake>], capacity: usize) -> Vec<Mesh> {
+        let n = wakes.len();
+        let controls: Vec<_> = (0..n).map(|_| unbounded()).collect();
+        let reaches: Vec<Reach> = controls
+            .iter()
+            .zip(wakes)
+            .map(|((control, _), wake)| Reach { control: control.clone(), wake: wake.clone() })
+            .collect();
+        let lane = |_| (bounded(capacity), Arc::new(AtomicBool::new(false)));
+        // lanes[a][b]: from a to b.
+        let lanes: Vec<Vec<_>> = (0..n).map(|_| (0..n).map(lane).collect()).collect();
+        let mut meshes = Vec::with_capacity(n);
+        for (a, (_, control)) in controls.into_iter().enumerate() {
+            let peer = |(b, wake): (usize, &Arc<Wake>)| {
+                let ((to, _), waiting) = lanes.get(a)?.get(b)?;
+                let ((_, from), peer_waiting) = lanes.get(b)?.get(a)?;
+                (a != b).then(|| Peer {
+                    to: to.clone(),
+                    from: from.clone(),
+                    spill: VecDeque::new(),
+                    waiting: waiting.clone(),
+                    peer_waiting: peer_waiting.clone(),
+                    wake: wake.clone(),
+                })
+            };
+            meshes.push(Mesh {
+                id: ShardId(a as u16),
+                peers: wakes.iter().enumerate().map(peer).collect(),
+                control,
+                reaches: reaches.clone(),
+                spilled: 0,
+            });
+        }
+        meshes
+    }
+
+    /// How this core and the others are reached, by index.
+    pub fn reaches(&self) -> &[Reach] {
+        &self.reaches
+    }
+
+    /// Which core this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// The next thing from outside of the lanes.
+    pub fn next_control(&self) -> Option<Control> {
+        self.control.try_recv().ok()
+    }
+
+    /// The next batch of a peer. Call until it says `None`.
+    pub fn next_batch(&mut self) -> Option<(ShardId, Vec<PeerMessage>)> {
+        for (shard, peer) in (0u16..).zip(&mut self.peers) {
+            let Some(peer) = peer else { continue };
+            if let Ok(batch) = peer.from.try_recv() {
+                // The peer's lane has room again, and the peer waits for that.
+                if peer.peer_waiting.swap(false, Ordering::SeqCst) {
+                    peer.wake.wake();
+                }
+                return Some((ShardId(shard), batch));
+            }
+        }
+        None
+    }
+
+    /// Hands the turn's messages to each peer, one batch each, and wakes it if it sleeps. `lanes`:
+    /// messages by shard, taken. Returns batches sent and batches that had to wait.
+    pub fn send(&mut self, lanes: &mut [Vec<PeerMessage>]) -> (u64, u64) {
+        let (mut sent, mut waited) = (0, 0);
+        for (peer, messages) in self.peers.iter_mut().zip(lanes) {
+            let Some(peer) = peer else { continue };
+            let fresh = !messages.is_empty();
+            if fresh {
+                peer.spill.push_back(std::mem::take(messages));
+                self.spilled += 1;
+            }
+            let delivered = peer.deliver();
+            self.spilled -= delivered;
+            sent += delivered as u64;
+            waited += u64::from(fresh && !peer.spill.is_empty());
+        }
+        (sent, waited)
+    }
+
+    /// Whether a full lane makes batches wait: no client socket may be read.
+    pub fn is_spilling(&self) -> bool {
+        self.spilled > 0
+    }
+
+    /// Whether something has come (asked before the core sleeps).
+    pub fn has_work(&self) -> bool {
+        let room = |p: &Peer| !p.spill.is_empty() && !p.to.is_full();
+        !self.control.is_empty()
+            || self.peers.iter().flatten().any(|p| !p.from.is_empty() || room(p))
+    }
+}
+
+impl Peer {
+    /// Moves what waits into the lane, as far as it has room; returns how many batches went.
+    fn deliver(&mut self) -> usize {
+        let mut delivered = 0;
+        while let Some(batch) = self.spill.pop_front() {
+            match self.to.try_send(batch) {
+                Ok(()) => delivered += 1,
+                Err(TrySendError::Full(batch)) => {
+                    self.spill.push_front(batch);
+                    self.waiting.store(true, Ordering::SeqCst);
+                    break;
+                }
+                // The core has ended: a shutdown. Nobody is left to hear.
+                Err(TrySendError::Disconnected(_)) => delivered += 1,
+            }
+        }
+        if delivered > 0 {
+            self.wake.wake();
+        }
+        delivered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::peer::Barrier;
+
+    fn batch() -> Vec<PeerMessage> {
+        vec![PeerMessage::Barrier(Barrier::Commands)]
+    }
+
+    fn pair(capacity: usize) -> (Mesh, Mesh) {
+        let mut meshes = Mesh::with_capacity(&[Wake::new(), Wake::new()], capacity);
+        let b = meshes.pop().unwrap();
+        (meshes.pop().unwrap(), b)
+    }
+
+    #[test]
+    fn a_full_lane_keeps_everything_in_order() {
+        let (mut a, mut b) = pair(2);
+        for i in 1..=5usize {
+            let mut lanes = [vec![], (0..i).flat_map(|_| batch()).collect()];
+            a.send(&mut lanes);
+            assert!(lanes[1].is_empty());
+        }
+        assert!(a.is_spilling() && !a.has_work() && b.has_work());
+        let mut got = Vec::new();
+        while let Some((from, messages)) = b.next_batch() {
+            assert_eq!(from, ShardId(0));
+            got.push(messages.len());
+            a.send(&mut [vec![], vec![]]);
+        }
+        assert_eq!(got, [1, 2, 3, 4, 5]);
+        assert!(!a.is_spilling() && !b.has_work());
+    }
+
+    #[test]
+    fn room_in_the_lane_is_work_for_who_spills() {
+        let (mut a, mut b) = pair(1);
+        a.send(&mut [vec![], batch()]);
+        a.send(&mut [vec![], batch()]);
+        assert!(a.is_spilling() && !a.has_work());
+        assert!(b.next_batch().is_some());
+        assert!(a.has_work());
+        assert_eq!(a.send(&mut [vec![], vec![]]), (1, 0));
+    }
+
+    #[test]
+    fn both_ways_and_control() {
+        let (mut a, mut b) = pair(8);
+        b.send(&mut [batch(), vec![]]);
+        assert_eq!(a.next_batch().map(|(from, _)| from), Some(ShardId(1)));
+        assert!(a.reaches()[1].send(Control::Drain));
+        assert!(matches!(b.next_control(), Some(Control::Drain)));
+        assert!(b.next_control().is_none());
+    }
+}

@@ -1,0 +1,689 @@
+//! A core of the server: pins it, owns its ring and its shard, brings events to the shard and
+//! applies what comes back, and flushes once per turn.
+//!
+//! A turn: lanes and control first, then what has completed, then the timers, then the end of the
+//! shard's turn, and last the sends. Nothing in it waits. What a turn leaves undone because it
+//! would grow too long (more than [`SENDS_MAX`] sends, a room with too many bytes) is done in the
+//! next, which follows after a look at the ring. Tests: `tests/it`, over real sockets.
+
+use super::connection::{After, Connection, Phase};
+use super::dispatcher::{self, Handler, Turn, Wake};
+use super::listener::Balance;
+use super::mesh::{Control, Mesh};
+use super::ring::{self, Kind, Op, Token};
+use crate::chat::settings::Settings;
+use crate::chat::shard::{Close, Effects, Input, Now, Shard};
+use crate::chat::wheel::Wheel;
+use crate::metrics::Cells;
+use crate::ws::codec::{self, Decoder};
+use slab::Slab;
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Sends submitted before the worker looks at completions again.
+const SENDS_MAX: usize = 1_024;
+/// Sockets accepted per listener and turn.
+const ACCEPTS_MAX: usize = 64;
+/// Bytes of the buffer into which every connection of the core is read.
+const READ_BYTES: usize = 64 * 1024;
+/// After a failed accept (no descriptors, no memory) the listener rests this long.
+const ACCEPT_REST_MS: u64 = 100;
+/// Sockets that may be open beyond the limit of WebSocket connections: heads still being read,
+/// and connections being closed.
+pub const SPARE_SOCKETS: usize = 256;
+
+/// Takes a connection that is no WebSocket, with the bytes already read; gives both back when it
+/// has no room. Never blocks.
+pub type HttpDoor = dyn Fn(TcpStream, Vec<u8>) -> Result<(), (TcpStream, Vec<u8>)> + Send + Sync;
+
+/// What the workers share. Touched when a connection comes or goes, never for a message.
+pub struct Shared {
+    /// Settings of the shards.
+    pub settings: Arc<Settings>,
+    /// Sockets per worker.
+    pub balance: Balance,
+    /// WebSocket connections in all.
+    pub sessions: AtomicUsize,
+    /// Number of the latest client.
+    pub numbers: AtomicU32,
+    /// WebSocket connections per address, where that is limited.
+    pub addresses: Mutex<HashMap<IpAddr, usize>>,
+    /// Where everything goes that is no WebSocket.
+    pub http: Box<HttpDoor>,
+    /// WebSocket connections allowed in all.
+    pub connections_max: usize,
+    /// The start of monotonic time.
+    pub start: Instant,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("balance", &self.balance).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The time, for a shard.
+    pub fn now(&self, instant: Instant) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Now {
+            mono_ms: millis(instant.saturating_duration_since(self.start)),
+            unix_ms: millis(unix),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Runs a worker on the calling thread until it has drained. `ready` is told once, whether the
+/// ring could be made.
+pub fn run(
+    core: core_affinity::CoreId,
+    mesh: Mesh,
+    wake: Arc<Wake>,
+    listeners: Vec<TcpListener>,
+    shared: Arc<Shared>,
+    metrics: Arc<Cells>,
+    ready: impl FnOnce(Result<(), String>),
+) {
+    if !core_affinity::set_for_current(core) {
+        return ready(Err(format!("cannot pin a worker to core {}", core.id)));
+    }
+    let runtime = match ring::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return ready(Err(error.to_string())),
+    };
+    let worker = Worker::new(mesh, listeners, shared, metrics);
+    ready(Ok(()));
+    runtime.block_on(async {
+        // As a task of its own: polled as the main future it would cost an epoll call per turn.
+        let task = tokio_uring::spawn(dispatcher::run(worker, wake));
+        if let Err(error) = task.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    });
+}
+
+struct Listening {
+    socket: TcpListener,
+    watch: Option<Op<()>>,
+    closing: bool,
+}
+
+/// A core of the server.
+pub(super) struct Worker {
+    pub(super) shard: Shard,
+    pub(super) fx: Effects,
+    pub(super) connections: Slab<Connection>,
+    listeners: Vec<Option<Listening>>,
+    accept_again_ms: Option<u64>,
+    mesh: Mesh,
+    pub(super) shared: Arc<Shared>,
+    pub(super) metrics: Arc<Cells>,
+    buffer: Vec<u8>,
+    wheel: Wheel,
+    fired: Vec<u64>,
+    serials: u32,
+    pub(super) now: Now,
+    /// Connections that became readable while a lane was full.
+    held: Vec<Token>,
+    pub(super) drain: Option<Drain>,
+}
+
+/// An orderly shutdown of this core.
+#[derive(Debug, Default)]
+pub(super) struct Drain {
+    started_ms: u64,
+    /// Connections to be told, once the shards have drained.
+    told: Option<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    since_ms: u64,
+    slots: Vec<u32>,
+    total: usize,
+}
+
+impl Worker {
+    fn new(
+        mesh: Mesh,
+        listeners: Vec<TcpListener>,
+        shared: Arc<Shared>,
+        metrics: Arc<Cells>,
+    ) -> Worker {
+        let now = shared.now(Instant::now());
+        let settings = shared.settings.clone();
+        let shards = settings.shards;
+        let listening = |socket| Some(Listening { socket, watch: None, closing: false });
+        let mut worker = Worker {
+            shard: Shard::new(mesh.id(), settings, metrics.clone(), now),
+            fx: Effects::new(shards),
+            connections: Slab::new(),
+            listeners: listeners.into_iter().map(listening).collect(),
+            accept_again_ms: Some(now.mono_ms),
+            mesh,
+            shared,
+            metrics,
+            buffer: vec![0; READ_BYTES],
+            wheel: Wheel::new(now.mono_ms),
+            fired: Vec::new(),
+            serials: 0,
+            now,
+            held: Vec::new(),
+            drain: None,
+        };
+        worker.fx.closes.reserve(16);
+        worker
+    }
+
+    pub(super) fn step(&mut self, input: Input<'_>) {
+        self.shard.step(self.now, input, &mut self.fx);
+    }
+
+    /// Which worker this is.
+    pub(super) fn index(&self) -> usize {
+        self.mesh.id().index()
+    }
+
+    // ---- sockets that come
+
+    fn watch_listeners(&mut self) {
+        for (slot, listening) in (0u32..).zip(&mut self.listeners) {
+            if let Some(listening) = listening
+                && listening.watch.is_none()
+            {
+                let token = Token::new(slot, Kind::Accept);
+                listening.watch = Some(ring::poll_readable(token, listening.socket.as_fd()));
+            }
+        }
+    }
+
+    fn listener_ready(&mut self, token: Token) {
+        let index = token.slot() as usize;
+        let Some(Some(listening)) = self.listeners.get_mut(index) else { return };
+        if listening.watch.as_mut().is_none_or(|op| op.take(token).is_none()) {
+            return;
+        }
+        listening.watch = None;
+        if listening.closing {
+            self.listeners[index] = None;
+            return;
+        }
+        if self.accept(index, ACCEPTS_MAX) {
+            self.watch_listeners();
+        } else {
+            // Descriptors or memory are short: trying at once again would spin.
+            self.accept_again_ms = Some(self.now.mono_ms + ACCEPT_REST_MS);
+        }
+    }
+
+    /// Accepts what is there, up to `max` sockets. False: accepting failed and should rest.
+    fn accept(&mut self, index: usize, max: usize) -> bool {
+        for _ in 0..max {
+            let Some(Some(listening)) = self.listeners.get(index) else { return true };
+            match listening.socket.accept() {
+                Ok((socket, address)) => self.place(socket, address),
+                Err(e) => match e.kind() {
+                    std::io::ErrorKind::WouldBlock => return true,
+                    std::io::ErrorKind::ConnectionAborted
+                    | std::io::ErrorKind::ConnectionReset
+                    | std::io::ErrorKind::Interrupted => {}
+                    _ => {
+                        self.metrics.accept_errors.inc();
+                        return false;
+                    }
+                },
+            }
+        }
+        true
+    }
+
+    /// Gives a fresh socket to the emptiest worker, before anything is done with it.
+    fn place(&mut self, socket: TcpStream, address: SocketAddr) {
+        self.metrics.accepted.inc();
+        if self.shared.balance.total() >= self.shared.connections_max + SPARE_SOCKETS {
+            self.metrics.rejected_full.inc();
+            return; // dropped: there is no room even to say so
+        }
+        let own = self.index();
+        let chosen = self.shared.balance.place(own);
+        if chosen != own
+            && self.drain.is_none()
+            && let Some(reach) = self.mesh.reaches().get(chosen)
+        {
+            self.metrics.handed_over.inc();
+            reach.send(Control::Socket(socket, address));
+        } else {
+            if chosen != own {
+                self.shared.balance.remove(chosen);
+                self.shared.balance.add(own);
+            }
+            self.adopt(socket, address);
+        }
+    }
+
+    /// A socket becomes a connection of this worker (and is counted as one already).
+    fn adopt(&mut self, socket: TcpStream, address: SocketAddr) -> u32 {
+        let config = &self.shared.settings.config;
+        let deadline_ms = self.now.mono_ms + millis(config.http_server.head_timeout);
+        let message_max = config.websocket.message_size_limit as u32;
+        let limited = config.client.connection_limit_per_address > 0;
+        self.serials = self.serials.wrapping_add(1);
+        let mut connection =
+            Connection::new(socket, self.serials, Decoder::server(message_max), deadline_ms);
+        if limited {
+            connection.address = Some(Box::new(address.ip().to_canonical()));
+        }
+        let slot = self.connections.insert(connection) as u32;
+        self.metrics.connections.set(self.connections.len() as u64);
+        self.schedule(slot);
+        if let Some(connection) = self.connections.get_mut(slot as usize) {
+            connection.watch(slot);
+        }
+        slot
+    }
+
+    /// Puts the connection's deadline on the wheel.
+    fn schedule(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.get(slot as usize)
+            && let Some(at) = connection.deadline_ms()
+        {
+            self.wheel.schedule(u64::from(connection.serial) << 32 | u64::from(slot), at);
+        }
+    }
+
+    // ---- what comes on them
+
+    fn readable(&mut self, token: Token) {
+        let slot = token.slot();
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if !connection.take_readable(token) {
+            return;
+        }
+        match &connection.phase {
+            Phase::Head(_) => self.read_head(slot),
+            Phase::Open => self.read_messages(slot),
+            Phase::Closing(_) => {
+                let after = connection.discard(slot, &mut self.buffer, self.now.mono_ms);
+                self.after(slot, after);
+            }
+        }
+    }
+
+    fn read_head(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let read = connection.read(&mut self.buffer);
+        let Phase::Head(head) = &mut connection.phase else { return };
+        match read {
+            Ok(None) => connection.watch(slot),
+            Ok(Some(n)) if n > 0 => {
+                let fresh = self.buffer.get(..n).unwrap_or_default();
+                self.metrics.received_bytes.add(n as u64);
+                head.bytes.extend_from_slice(fresh);
+                let limit = self.shared.settings.config.http_server.head_size_limit;
+                // A head ends with a line break: nothing to look at before one has come.
+                if fresh.contains(&b'\n') || head.bytes.len() >= limit {
+                    self.head_grew(slot);
+                } else {
+                    connection.watch(slot);
+                }
+            }
+            Ok(Some(_)) | Err(_) => self.terminate(slot),
+        }
+    }
+
+    fn read_messages(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let n = match connection.read(&mut self.buffer) {
+            Ok(Some(n)) if n > 0 => n,
+            Ok(None) => return connection.watch(slot),
+            Ok(Some(_)) | Err(_) => return self.lost(slot),
+        };
+        self.metrics.received_bytes.add(n as u64);
+        self.messages(slot, n);
+    }
+
+    /// Hands the messages in the first `n` bytes of the buffer to the shard, behind what the
+    /// decoder has kept, until the shard wants no more; then waits for more if it does.
+    pub(super) fn messages(&mut self, slot: u32, n: usize) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let bytes = self.buffer.get_mut(..n).unwrap_or_default();
+        let mut feed = connection.decoder.feed(bytes);
+        let mut more = false;
+        while self.shard.accepts(slot) {
+            let input = match feed.next() {
+                Ok(Some(message)) => Input::Received { slot, message },
+                Ok(None) => {
+                    more = true;
+                    break;
+                }
+                Err(violation) => Input::Violated { slot, violation },
+            };
+            self.shard.step(self.now, input, &mut self.fx);
+        }
+        drop(feed);
+        if more {
+            connection.watch(slot);
+        }
+    }
+
+    /// Feeds bytes that came behind a head.
+    pub(super) fn feed(&mut self, slot: u32, bytes: &[u8]) {
+        // A head is at most 16 KiB, and with what came behind it at most one buffer more.
+        for chunk in bytes.chunks(READ_BYTES) {
+            if let Some(into) = self.buffer.get_mut(..chunk.len()) {
+                into.copy_from_slice(chunk);
+            }
+            self.messages(slot, chunk.len());
+        }
+        if bytes.is_empty() {
+            self.messages(slot, 0);
+        }
+    }
+
+    fn sent(&mut self, token: Token) {
+        let slot = token.slot();
+        let now_ms = self.now.mono_ms;
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let Some(complete) = connection.take_sent(token) else { return };
+        match (&connection.phase, complete) {
+            (Phase::Open, true) => self.step(Input::Sent { slot }),
+            (Phase::Open, false) => self.lost(slot),
+            (_, true) => {
+                let after = connection.go_on(slot, now_ms);
+                self.schedule(slot);
+                self.after(slot, after);
+            }
+            (_, false) => {
+                let after = connection.cannot_send(slot, now_ms);
+                self.after(slot, after);
+            }
+        }
+    }
+
+    // ---- connections that go
+
+    /// The peer is gone without a close handshake.
+    fn lost(&mut self, slot: u32) {
+        self.step(Input::Closed { slot });
+        self.terminate(slot);
+    }
+
+    fn terminate(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let after = connection.terminate(slot, self.now.mono_ms);
+        self.after(slot, after);
+    }
+
+    /// Begins to close with what the shard says.
+    fn close(&mut self, close: Close) {
+        let Close { slot, code, reason, mut before } = close;
+        before.push(codec::close_frame(code, reason));
+        self.begin_close(slot, &before);
+    }
+
+    pub(super) fn begin_close(&mut self, slot: u32, last: &[bytes::Bytes]) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let after = connection.begin_close(slot, last, self.now.mono_ms);
+        self.schedule(slot);
+        self.after(slot, after);
+    }
+
+    fn after(&mut self, slot: u32, after: After) {
+        if after == After::Gone {
+            self.remove(slot);
+        }
+    }
+
+    /// Takes a connection with nothing in flight out of the accounts; dropping it closes it.
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Connection> {
+        let connection = self.connections.try_remove(slot as usize)?;
+        self.metrics.connections.set(self.connections.len() as u64);
+        self.shared.balance.remove(self.index());
+        if connection.counted {
+            self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
+            self.uncount_address(connection.address.as_deref());
+        }
+        Some(connection)
+    }
+
+    fn uncount_address(&self, address: Option<&IpAddr>) {
+        let Some(address) = address else { return };
+        let mut counts = self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(address);
+            }
+        }
+    }
+
+    // ---- the turn
+
+    fn control(&mut self) {
+        while let Some(control) = self.mesh.next_control() {
+            match control {
+                Control::Socket(socket, address) => {
+                    self.adopt(socket, address);
+                }
+                Control::Upgrade(socket, upgrade, rest) => {
+                    let Ok(address) = socket.peer_addr() else { continue };
+                    if socket.set_nonblocking(false).is_err() {
+                        continue;
+                    }
+                    let own = self.index();
+                    self.shared.balance.add(own);
+                    let slot = self.adopt(socket, address);
+                    self.upgrade(slot, &upgrade, &rest);
+                }
+                Control::Ping(answer) => {
+                    let _ = answer.try_send(());
+                }
+                Control::Drain => self.start_drain(),
+            }
+        }
+    }
+
+    fn completed(&mut self, ready: &mut Vec<Token>) {
+        let spilling = self.mesh.is_spilling();
+        self.shard.suspend_reading(spilling);
+        if !spilling {
+            ready.append(&mut self.held);
+        }
+        let mut left = Vec::new();
+        for token in ready.drain(..) {
+            match token.kind() {
+                Kind::Send => self.sent(token),
+                Kind::Accept => self.listener_ready(token),
+                // A lane is full: TCP pushes back on who would fill it further.
+                Kind::Readable if spilling => self.held.push(token),
+                // The rest is read in the next turn, which merges less into one send.
+                Kind::Readable if self.shard.turn_full() => left.push(token),
+                Kind::Readable => self.readable(token),
+                Kind::Connect | Kind::Kick | Kind::Timer => {}
+            }
+        }
+        *ready = left;
+    }
+
+    fn resume(&mut self) {
+        while let Some(slot) = self.fx.resumed.pop() {
+            if self.connections.get(slot as usize).is_some_and(|c| matches!(c.phase, Phase::Open)) {
+                self.messages(slot, 0);
+            }
+        }
+    }
+
+    fn timers(&mut self) {
+        if self.shard.next_deadline_ms().is_some_and(|at| at <= self.now.mono_ms) {
+            self.step(Input::Tick);
+        }
+        if self.accept_again_ms.is_some_and(|at| at <= self.now.mono_ms) {
+            self.accept_again_ms = None;
+            self.watch_listeners();
+        }
+        let mut fired = std::mem::take(&mut self.fired);
+        self.wheel.expire(self.now.mono_ms, &mut fired);
+        for key in fired.drain(..) {
+            let (slot, serial) = (key as u32, (key >> 32) as u32);
+            self.overdue(slot, serial);
+        }
+        self.fired = fired;
+    }
+
+    fn overdue(&mut self, slot: u32, serial: u32) {
+        let now_ms = self.now.mono_ms;
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if connection.serial != serial {
+            return;
+        }
+        match connection.deadline_ms() {
+            None => {}
+            Some(at) if at > now_ms => self.schedule(slot),
+            Some(_) => match &connection.phase {
+                Phase::Head(_) => self.head_overdue(slot),
+                Phase::Closing(_) => {
+                    let after = connection.overdue(slot, now_ms);
+                    self.schedule(slot);
+                    self.after(slot, after);
+                }
+                Phase::Open => {}
+            },
+        }
+    }
+
+    fn flush(&mut self) {
+        let (mut sends, mut bytes) = (0, 0);
+        while sends < SENDS_MAX {
+            let Some(slot) = self.shard.pop_writable() else { break };
+            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            if connection.is_sending() {
+                continue; // its completion brings it back
+            }
+            if let Some(chunks) = self.shard.take_outbox(slot) {
+                sends += 1;
+                bytes += chunks.len() as u64;
+                connection.send(slot, chunks);
+            }
+        }
+        self.metrics.sends.add(sends as u64);
+        self.metrics.sent_bytes.add(bytes);
+    }
+
+    // ---- shutdown
+
+    fn start_drain(&mut self) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.drain = Some(Drain { started_ms: self.now.mono_ms, told: None });
+        for index in 0..self.listeners.len() {
+            // What stands in the kernel's queue has been promised a connection.
+            self.accept(index, usize::MAX);
+            let Some(Some(listening)) = self.listeners.get_mut(index) else { continue };
+            listening.closing = true;
+            if listening.watch.is_none() {
+                self.listeners[index] = None;
+            } else {
+                let _ = ring::shutdown(listening.socket.as_fd(), Shutdown::Both);
+            }
+        }
+        self.step(Input::Drain);
+    }
+
+    /// Goes on with a shutdown. True: nothing is left.
+    fn drained(&mut self) -> bool {
+        let now_ms = self.now.mono_ms;
+        let config = &self.shared.settings.config.shutdown;
+        let (spread_ms, timeout_ms) = (millis(config.spread), millis(config.timeout));
+        let quiet = self.shard.drained() && !self.shard.is_dirty();
+        let Some(drain) = &mut self.drain else { return false };
+        if now_ms >= drain.started_ms + timeout_ms {
+            return true;
+        }
+        if !quiet {
+            return false;
+        }
+        let shard = &self.shard;
+        let told = drain.told.get_or_insert_with(|| {
+            let slots: Vec<u32> = shard.slots().collect();
+            Told { since_ms: now_ms, total: slots.len(), slots }
+        });
+        // Spread evenly, so that they do not all come back to the next server at once.
+        let passed = (now_ms - told.since_ms).min(spread_ms) as usize;
+        let keep = match usize::try_from(spread_ms).unwrap_or(usize::MAX) {
+            0 => 0,
+            spread => told.total - told.total * passed / spread,
+        };
+        let due = told.slots.split_off(keep.min(told.slots.len()));
+        let all_told = told.slots.is_empty();
+        for slot in due {
+            self.shard.shut_down(self.now, slot, &mut self.fx);
+        }
+        if all_told {
+            let heads = |(_, c): &(usize, &Connection)| matches!(c.phase, Phase::Head(_));
+            let waiting: Vec<usize> =
+                self.connections.iter().filter(heads).map(|(slot, _)| slot).collect();
+            waiting.into_iter().for_each(|slot| self.terminate(slot as u32));
+        }
+        all_told && self.connections.is_empty() && self.fx.closes.is_empty()
+    }
+
+    fn drain_deadline_ms(&self) -> Option<u64> {
+        let drain = self.drain.as_ref()?;
+        let config = &self.shared.settings.config.shutdown;
+        let timeout = drain.started_ms + millis(config.timeout);
+        let step = drain.told.as_ref().filter(|t| !t.slots.is_empty());
+        Some(step.map_or(timeout, |_| (self.now.mono_ms + 20).min(timeout)))
+    }
+}
+
+impl Handler for Worker {
+    fn turn(&mut self, ready: &mut Vec<Token>, now: Instant) -> Turn {
+        self.now = self.shared.now(now);
+        self.metrics.turns.inc();
+        self.control();
+        while let Some((from, messages)) = self.mesh.next_batch() {
+            self.step(Input::Peer { from, messages });
+        }
+        self.completed(ready);
+        self.timers();
+        let done = self.drained();
+        self.resume();
+        self.shard.end_turn(&mut self.fx);
+        let (sent, waited) = self.mesh.send(&mut self.fx.lanes);
+        self.metrics.lane_batches.add(sent);
+        self.metrics.lane_spills.add(waited);
+        for close in std::mem::take(&mut self.fx.closes) {
+            self.close(close);
+        }
+        self.flush();
+        if done {
+            return Turn::Done;
+        }
+        let again = self.shard.has_writable()
+            || self.shard.is_dirty()
+            || !self.fx.resumed.is_empty()
+            || !self.held.is_empty() && !self.mesh.is_spilling();
+        if again { Turn::Again } else { Turn::Park }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let own = [self.wheel.next_ms(), self.accept_again_ms, self.drain_deadline_ms()];
+        let next = self.shard.next_deadline_ms().into_iter().chain(own.into_iter().flatten()).min();
+        next.map(|at| self.shared.start + Duration::from_millis(at.max(1)))
+    }
+
+    fn has_work(&self) -> bool {
+        self.mesh.has_work()
+    }
+}

@@ -1,0 +1,328 @@
+//! Server to client: replies and pushes as JSON bytes (no WebSocket frame around them yet).
+//!
+//! A reply echoes the command's `id`; a push has none. A result is present even when empty.
+//! Publications are encoded once, by the room's home; replies that carry publications reuse
+//! those bytes.
+
+use super::codes::ErrorCode;
+use super::json::{write_str, write_u64};
+
+/// The server's ping, and a client's answer to it.
+pub const PING: &[u8] = b"{}";
+
+/// The version in the connect result.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Fields of the connect result.
+#[derive(Debug, Clone)]
+pub struct ConnectResult<'a> {
+    /// The connection's id, a UUID.
+    pub client: &'a str,
+    /// Seconds between server pings; SDKs wait a little longer than this.
+    pub ping_seconds: u64,
+    /// Seconds until the token runs out; `None`: it does not.
+    pub ttl_seconds: Option<u64>,
+    /// Raw JSON for the application: a guest's nick and proof.
+    pub data: Option<&'a str>,
+}
+
+/// `{"id":1,"connect":{...}}`
+pub fn connect(out: &mut Vec<u8>, id: u32, result: &ConnectResult<'_>) {
+    open(out, id, "connect");
+    out.extend_from_slice(b"{\"client\":");
+    write_str(out, result.client);
+    out.extend_from_slice(b",\"version\":");
+    write_str(out, VERSION);
+    expiry(out, result.ttl_seconds);
+    out.extend_from_slice(b",\"ping\":");
+    write_u64(out, result.ping_seconds);
+    out.extend_from_slice(b",\"pong\":true");
+    if let Some(data) = result.data {
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(data.as_bytes());
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// `{"id":1,"refresh":{...}}`
+pub fn refresh(out: &mut Vec<u8>, id: u32, client: &str, ttl_seconds: Option<u64>) {
+    open(out, id, "refresh");
+    out.extend_from_slice(b"{\"client\":");
+    write_str(out, client);
+    out.extend_from_slice(b",\"version\":");
+    write_str(out, VERSION);
+    expiry(out, ttl_seconds);
+    out.extend_from_slice(b"}}");
+}
+
+fn expiry(out: &mut Vec<u8>, ttl_seconds: Option<u64>) {
+    if let Some(ttl) = ttl_seconds {
+        out.extend_from_slice(b",\"expires\":true,\"ttl\":");
+        write_u64(out, ttl);
+    }
+}
+
+/// Where a room's stream stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Position<'a> {
+    /// Life of the room.
+    pub epoch: &'a str,
+    /// Offset of the newest publication; 0: none yet.
+    pub offset: u64,
+}
+
+/// How a subscribe that asked for recovery went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// It did not ask.
+    NotAsked,
+    /// All that was missed is in the reply.
+    Recovered,
+    /// Some of it is gone; none is in the reply.
+    Unrecovered,
+}
+
+/// `{"id":1,"subscribe":{...}}`
+///
+/// `position`: only in rooms with history. `publications`: encoded publication objects, oldest
+/// first.
+pub fn subscribe<'a>(
+    out: &mut Vec<u8>,
+    id: u32,
+    position: Option<Position<'_>>,
+    recovery: Recovery,
+    publications: impl Iterator<Item = &'a [u8]>,
+) {
+    open(out, id, "subscribe");
+    out.push(b'{');
+    if let Some(position) = position {
+        out.extend_from_slice(b"\"recoverable\":true,\"positioned\":true,");
+        write_position(out, position);
+        if recovery != Recovery::NotAsked {
+            out.extend_from_slice(b",\"was_recovering\":true");
+        }
+        if recovery == Recovery::Recovered {
+            out.extend_from_slice(b",\"recovered\":true,\"publications\":");
+            list(out, publications);
+        }
+    } else if recovery != Recovery::NotAsked {
+        out.extend_from_slice(b"\"was_recovering\":true");
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// `{"id":1,"history":{...}}`; `publications` in the order asked for.
+pub fn history<'a>(
+    out: &mut Vec<u8>,
+    id: u32,
+    position: Position<'_>,
+    publications: impl Iterator<Item = &'a [u8]>,
+) {
+    open(out, id, "history");
+    out.extend_from_slice(b"{\"publications\":");
+    list(out, publications);
+    out.push(b',');
+    write_position(out, position);
+    out.extend_from_slice(b"}}");
+}
+
+/// A reply whose result is empty: `{"id":1,"publish":{}}`.
+pub fn empty(out: &mut Vec<u8>, id: u32, method: &str) {
+    open(out, id, method);
+    out.extend_from_slice(b"{}}");
+}
+
+/// `{"id":1,"error":{"code":103,"message":"permission denied"}}`
+pub fn error(out: &mut Vec<u8>, id: u32, error: ErrorCode) {
+    open(out, id, "error");
+    out.extend_from_slice(b"{\"code\":");
+    write_u64(out, u64::from(error.code));
+    out.extend_from_slice(b",\"message\":");
+    write_str(out, error.message);
+    if error.temporary {
+        out.extend_from_slice(b",\"temporary\":true");
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// Who published, joined or left: `{"user":"~alice","client":"...","conn_info":{"nick":"alice"}}`.
+///
+/// `conn_info`: raw JSON.
+pub fn client_info(out: &mut Vec<u8>, user: &str, client: &str, conn_info: Option<&str>) {
+    out.extend_from_slice(b"{\"user\":");
+    write_str(out, user);
+    out.extend_from_slice(b",\"client\":\"");
+    out.extend_from_slice(client.as_bytes());
+    out.push(b'"');
+    if let Some(conn_info) = conn_info {
+        out.extend_from_slice(b",\"conn_info\":");
+        out.extend_from_slice(conn_info.as_bytes());
+    }
+    out.push(b'}');
+}
+
+/// A publication object. `data`, `info`: raw JSON. `offset` and `time_ms` (Unix time) only in
+/// rooms with history.
+pub fn publication(out: &mut Vec<u8>, data: &[u8], info: &[u8], stamp: Option<(u64, u64)>) {
+    out.extend_from_slice(b"{\"data\":");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b",\"info\":");
+    out.extend_from_slice(info);
+    if let Some((offset, time_ms)) = stamp {
+        out.extend_from_slice(b",\"offset\":");
+        write_u64(out, offset);
+        out.extend_from_slice(b",\"time\":");
+        write_u64(out, time_ms);
+    }
+    out.push(b'}');
+}
+
+/// What stands before the event in every push of a room: `{"push":{"channel":"r",`.
+pub fn push_prefix(channel: &str) -> Vec<u8> {
+    let mut out = b"{\"push\":{\"channel\":".to_vec();
+    write_str(&mut out, channel);
+    out.push(b',');
+    out
+}
+
+/// A whole push: `prefix` from [`push_prefix`], `event` one of `pub`, `join`, `leave`.
+///
+/// `body`: for `pub` a publication object, otherwise a client info, both encoded.
+pub fn push(out: &mut Vec<u8>, prefix: &[u8], event: Event, body: &[u8]) {
+    out.extend_from_slice(prefix);
+    match event {
+        Event::Publication => {
+            out.extend_from_slice(b"\"pub\":");
+            out.extend_from_slice(body);
+            out.extend_from_slice(b"}}");
+        }
+        Event::Join | Event::Leave => {
+            out.extend_from_slice(if event == Event::Join {
+                b"\"join\":{\"info\":".as_slice()
+            } else {
+                b"\"leave\":{\"info\":".as_slice()
+            });
+            out.extend_from_slice(body);
+            out.extend_from_slice(b"}}}");
+        }
+    }
+}
+
+/// What a push of a room tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Something was published.
+    Publication,
+    /// Somebody joined.
+    Join,
+    /// Somebody left.
+    Leave,
+}
+
+fn open(out: &mut Vec<u8>, id: u32, method: &str) {
+    out.extend_from_slice(b"{\"id\":");
+    write_u64(out, u64::from(id));
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(method.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn write_position(out: &mut Vec<u8>, position: Position<'_>) {
+    out.extend_from_slice(b"\"epoch\":");
+    write_str(out, position.epoch);
+    out.extend_from_slice(b",\"offset\":");
+    write_u64(out, position.offset);
+}
+
+fn list<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {
+    out.push(b'[');
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(item);
+    }
+    out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::codes;
+
+    fn check(write: impl FnOnce(&mut Vec<u8>), expect: &str) {
+        let mut out = Vec::new();
+        write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, expect);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        assert!(!text.contains(['\n', '\r']));
+    }
+
+    #[test]
+    fn bytes_of_replies() {
+        check(|o| empty(o, 5, "publish"), r#"{"id":5,"publish":{}}"#);
+        check(
+            |o| error(o, 7, codes::TOO_MANY_REQUESTS),
+            r#"{"id":7,"error":{"code":111,"message":"too many requests","temporary":true}}"#,
+        );
+        let position = Position { epoch: "ab", offset: 4 };
+        check(
+            |o| {
+                subscribe(
+                    o,
+                    2,
+                    Some(position),
+                    Recovery::Recovered,
+                    [b"{}".as_slice(), b"{}"].into_iter(),
+                )
+            },
+            r#"{"id":2,"subscribe":{"recoverable":true,"positioned":true,"epoch":"ab","offset":4,"was_recovering":true,"recovered":true,"publications":[{},{}]}}"#,
+        );
+        check(
+            |o| subscribe(o, 2, Some(position), Recovery::Unrecovered, std::iter::empty()),
+            r#"{"id":2,"subscribe":{"recoverable":true,"positioned":true,"epoch":"ab","offset":4,"was_recovering":true}}"#,
+        );
+        check(
+            |o| subscribe(o, 2, None, Recovery::NotAsked, std::iter::empty()),
+            r#"{"id":2,"subscribe":{}}"#,
+        );
+        check(
+            |o| history(o, 3, position, std::iter::empty()),
+            r#"{"id":3,"history":{"publications":[],"epoch":"ab","offset":4}}"#,
+        );
+    }
+
+    #[test]
+    fn bytes_of_connect() {
+        let result = ConnectResult {
+            client: "c-1",
+            ping_seconds: 25,
+            ttl_seconds: Some(60),
+            data: Some(r#"{"nick":"a"}"#),
+        };
+        check(
+            |o| connect(o, 1, &result),
+            &format!(
+                r#"{{"id":1,"connect":{{"client":"c-1","version":"{VERSION}","expires":true,"ttl":60,"ping":25,"pong":true,"data":{{"nick":"a"}}}}}}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn bytes_of_pushes() {
+        let prefix = push_prefix("a\"b");
+        let mut info = Vec::new();
+        client_info(&mut info, "~al", "id", Some(r#"{"nick":"al"}"#));
+        let mut publication_bytes = Vec::new();
+        publication(&mut publication_bytes, b"1", &info, Some((9, 17)));
+        check(
+            |o| push(o, &prefix, Event::Publication, &publication_bytes),
+            r#"{"push":{"channel":"a\"b","pub":{"data":1,"info":{"user":"~al","client":"id","conn_info":{"nick":"al"}},"offset":9,"time":17}}}"#,
+        );
+        check(
+            |o| push(o, &prefix, Event::Leave, &info),
+            r#"{"push":{"channel":"a\"b","leave":{"info":{"user":"~al","client":"id","conn_info":{"nick":"al"}}}}}"#,
+        );
+    }
+}
