@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Descriptors besides those of connections: rings, epolls, listeners, the standard streams.
 const OWN_DESCRIPTORS: usize = 64;
@@ -197,7 +198,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     });
     eprintln!("ringchat drains (at most {}s); a second signal leaves at once", timeout.as_secs());
     server.drain();
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (tell, told) = oneshot::channel();
     std::thread::spawn(move || tell.send(server.join()));
     signals.block_on(async {
         tokio::select! {
@@ -226,6 +227,15 @@ fn start_http(
     cells: &[Arc<Cells>],
     reaches: &[Reach],
 ) -> Result<http::Handle, ServerError> {
+    let asked = reaches.to_vec();
+    let pulse = move || {
+        let ask = |reach: &Reach| {
+            let (answer, answered) = oneshot::channel();
+            reach.send(Control::Ping(answer));
+            answered
+        };
+        asked.iter().map(ask).collect()
+    };
     let next = AtomicUsize::new(0);
     let reaches = reaches.to_vec();
     let back = move |back: HandBack| {
@@ -235,7 +245,8 @@ fn start_http(
             reach.send(Control::Upgrade(stream, Box::new(upgrade), read));
         }
     };
-    http::start(config.clone(), Arc::new(Scrape::new(cells.to_vec())), Arc::new(back))
+    let metrics = Arc::new(Scrape::new(cells.to_vec()));
+    http::start(config.clone(), metrics, Arc::new(back), Arc::new(pulse))
         .map_err(|e| ServerError::Failed(format!("the HTTP thread does not start: {e}")))
 }
 

@@ -6,7 +6,7 @@
 //! is taken from it, with the bytes behind the head. So hyper answers no upgrade, and the worker
 //! that gets the socket decides as it does for a first request. Tests: `http/tests.rs`.
 
-use super::{Back, Fresh, HandBack, Places, Scrape, routes};
+use super::{Back, Fresh, HandBack, Places, Pulse, Scrape, routes};
 use crate::config::Config;
 use crate::ws::handshake::{Reject, Upgrade};
 use axum::Router;
@@ -54,10 +54,11 @@ impl Shared {
         scrape: Arc<Scrape>,
         back: Back,
         places: Arc<Places>,
+        pulse: Pulse,
     ) -> Self {
         let http = &config.http_server;
         Shared {
-            router: routes::router(Arc::clone(&scrape), Arc::clone(&places)),
+            router: routes::router(Arc::clone(&scrape), Arc::clone(&places), pulse),
             head_timeout: http.head_timeout,
             idle_timeout: http.idle_timeout,
             // hyper takes no smaller buffer; the configuration allows none.

@@ -26,13 +26,17 @@ struct Side {
 
 impl Side {
     fn start(set: impl FnOnce(&mut Config)) -> Side {
+        Side::start_with(set, Arc::new(Vec::new))
+    }
+
+    fn start_with(set: impl FnOnce(&mut Config), pulse: Pulse) -> Side {
         let mut config = Config::default();
         set(&mut config);
         let (send, backs) = mpsc::channel();
         let send = Mutex::new(send);
         let scrape = Arc::new(Scrape::new(vec![Arc::new(Cells::default()), Arc::default()]));
         let back: Back = Arc::new(move |b| send.lock().unwrap().send(b).unwrap());
-        let handle = start(Arc::new(config), Arc::clone(&scrape), back).unwrap();
+        let handle = start(Arc::new(config), Arc::clone(&scrape), back, pulse).unwrap();
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         Side { listener, handle, scrape, backs }
     }
@@ -214,6 +218,13 @@ fn paths_and_methods() {
     let whole = side.ask(&get("/", ""));
     let head = side.ask("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(head.header("content-length"), whole.header("content-length"));
+}
+
+#[test]
+fn health_needs_every_worker() {
+    // The other end is dropped: a worker that is gone.
+    let side = Side::start_with(|_| {}, Arc::new(|| vec![tokio::sync::oneshot::channel().1]));
+    assert_eq!(side.ask(&get("/health", "")).status, 503);
 }
 
 #[test]

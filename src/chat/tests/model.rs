@@ -59,7 +59,7 @@ fn run(seed: u64, steps: usize) -> Log {
     let shards = 1 + random.below(3);
     let mut world = World::new(shards, |config| {
         config.channel.namespaces[0].options.history_size = 40;
-        config.channel.namespaces[0].options.join_leave = seed % 2 == 0;
+        config.channel.namespaces[0].options.join_leave = seed.is_multiple_of(2);
     });
     let mut users: Vec<User> = (0..6)
         .map(|_| User {
