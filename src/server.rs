@@ -13,6 +13,7 @@ use crate::net::worker::{self, SPARE_SOCKETS, Shared};
 use crate::net::{cores, ring};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -169,6 +170,12 @@ impl Server {
     }
 }
 
+/// One line to the operator, on stderr. If nobody reads stderr any more the server goes on: a
+/// `eprintln!` would panic, and so turn the end of a log reader into the end of the server.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Runs the server until a signal has ended it: the first SIGTERM or SIGINT drains, the second
 /// leaves at once.
 pub fn run(config: Config) -> Result<(), ServerError> {
@@ -183,11 +190,11 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let open = config.is_open();
     let timeout = config.shutdown.timeout;
     let server = Server::start(config)?;
-    eprintln!("{}", server.describe());
+    say(&server.describe());
     if open {
-        eprintln!(
+        say(
             "ringchat is open: anyone who reaches it may join and publish in every room without a \
-             token (set client.token.hmac_secret_key to change that)"
+             token (set client.token.hmac_secret_key to change that)",
         );
     }
     signals.block_on(async {
@@ -196,7 +203,10 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             _ = interrupt.recv() => {}
         }
     });
-    eprintln!("ringchat drains (at most {}s); a second signal leaves at once", timeout.as_secs());
+    say(&format!(
+        "ringchat drains (at most {}s); a second signal leaves at once",
+        timeout.as_secs()
+    ));
     server.drain();
     let (tell, told) = oneshot::channel();
     std::thread::spawn(move || tell.send(server.join()));
@@ -217,7 +227,7 @@ pub fn die_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         report(info);
-        eprintln!("ringchat ends: a thread panicked, and half a server serves nobody");
+        say("ringchat ends: a thread panicked, and half a server serves nobody");
         std::process::exit(1);
     }));
 }
