@@ -13,12 +13,14 @@ mod connection;
 pub mod frame;
 pub mod ledger;
 pub mod options;
+mod print;
 pub mod report;
 mod run;
 pub mod schedule;
 mod shared;
 mod stats;
 pub mod text;
+mod usage;
 pub mod wire;
 mod worker;
 

@@ -1,11 +1,10 @@
-//! The result of a run: its figures, its verdict, how it is printed.
+//! The result of a run: its figures and its verdict. Printed for people by `print.rs`.
 
 use crate::options::{Dialect, Load, Plan};
 use crate::stats::ThreadStats;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Version of the JSON form: raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -105,7 +104,7 @@ pub struct Setting {
 pub struct Checks {
     /// Messages sent.
     pub sent: u64,
-    /// Deliveries owed: each message to each member of its room.
+    /// Deliveries owed: each message to each member of its room, unless the server refused it.
     pub owed: u64,
     /// Deliveries that came, each counted once.
     pub delivered: u64,
@@ -117,7 +116,7 @@ pub struct Checks {
     pub out_of_order: u64,
     /// Deliveries that were damaged, of another room or never sent.
     pub corrupt: u64,
-    /// Commands that the server refused.
+    /// Messages that the server refused.
     pub refused: u64,
     /// Messages that the server neither accepted nor refused (where the dialect answers).
     pub unanswered: u64,
@@ -137,6 +136,9 @@ impl Checks {
     }
 }
 
+/// Kinds of close that are listed, those with most connections first.
+const CLOSES_MAX: usize = 10;
+
 /// Connections that ended alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Close {
@@ -155,6 +157,8 @@ pub struct Generator {
     pub lag: Times,
     /// Busiest thread's CPU time, in percent of one CPU.
     pub cpu_percent: Option<f64>,
+    /// How long the thread that fared worst waited for a CPU that something else used, in percent.
+    pub wait_percent: Option<f64>,
     /// Was it the limit?
     pub limited: bool,
 }
@@ -189,7 +193,7 @@ pub struct Report {
     pub latency: Times,
     /// What was owed and what came.
     pub checks: Checks,
-    /// Connections that ended before the run did.
+    /// How connections ended that ended before the run did: the ten most frequent ways.
     pub closes: Vec<Close>,
     /// The first few lines that were corrupt or refused.
     pub examples: Vec<String>,
@@ -219,8 +223,8 @@ impl Report {
         let mut checks = Checks { sent: outline.sent, owed: outline.owed, ..Checks::default() };
         let mut closes = BTreeMap::new();
         let (mut latency, mut lag): (Option<Histogram<u64>>, Option<Histogram<u64>>) = (None, None);
-        let (mut delivered, mut sent, mut accepted) = (0, 0, 0);
-        let mut cpu: Option<f64> = None;
+        let (mut delivered, mut sent, mut accepted, mut waived) = (0, 0, 0, 0);
+        let (mut cpu, mut wait): (Option<f64>, Option<f64>) = (None, None);
         let mut examples = Vec::new();
         for thread in threads {
             checks.delivered += thread.counts.delivered;
@@ -233,6 +237,8 @@ impl Report {
             delivered += thread.delivered_in_window;
             sent += thread.sent_in_window;
             cpu = cpu.into_iter().chain(thread.cpu).reduce(f64::max);
+            wait = wait.into_iter().chain(thread.wait).reduce(f64::max);
+            waived += thread.waived;
             examples.extend(thread.examples);
             for (key, count) in thread.closes {
                 *closes.entry(key).or_insert(0) += count;
@@ -243,7 +249,15 @@ impl Report {
         if outline.answers {
             checks.unanswered = checks.sent.saturating_sub(accepted + checks.refused);
         }
+        checks.owed = checks.owed.saturating_sub(waived);
+        checks.missing = checks.missing.saturating_sub(waived);
         checks.closed = closes.values().sum();
+        let mut closes = closes
+            .into_iter()
+            .map(|((code, reason), count)| Close { code, reason, count })
+            .collect::<Vec<_>>();
+        closes.sort_by_key(|close| std::cmp::Reverse(close.count));
+        closes.truncate(CLOSES_MAX);
         examples.truncate(3);
         let lag = lag.as_ref().map(Times::of).unwrap_or_default();
         let cpu_percent = cpu.map(|part| part * 100.0);
@@ -278,12 +292,14 @@ impl Report {
             deliveries_per_s: per_s(delivered),
             latency: latency.as_ref().map(Times::of).unwrap_or_default(),
             checks,
-            closes: closes
-                .into_iter()
-                .map(|((code, reason), count)| Close { code, reason, count })
-                .collect(),
+            closes,
             examples,
-            generator: Generator { lag, cpu_percent, limited },
+            generator: Generator {
+                lag,
+                cpu_percent,
+                wait_percent: wait.map(|part| part * 100.0),
+                limited,
+            },
             server_cpu: outline.server_cpu.filter(|_| delivered > 0).map(|(cpu_s, wall_s)| {
                 let delivered = per_s(delivered) * wall_s;
                 ServerCpu {
@@ -309,23 +325,7 @@ impl Report {
     fn warnings(&self, plan: &Plan, interrupted: bool) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.generator.limited {
-            let lag = &self.generator.lag;
-            let cause = match self.generator.cpu_percent {
-                Some(percent) if percent > CPU_MAX_PERCENT => {
-                    format!("its busiest thread used {percent:.0} % of a CPU")
-                }
-                _ => format!("1 % of its messages left over {:.2} ms late", lag.p99_ms),
-            };
-            let consequence = if plan.options.allow_saturation {
-                "latency and throughput are the generator's, not the server's"
-            } else {
-                "the figures are the generator's, not the server's"
-            };
-            warnings.push(format!(
-                "the generator was the limit: {cause}; {consequence}. Use more --threads on idle \
-                 CPUs, another machine, fewer deliveries, or measure the server's CPU time with \
-                 --server-pid and --allow-saturation."
-            ));
+            warnings.push(self.limit_warning(plan.options.allow_saturation));
         }
         if interrupted {
             warnings.push(format!(
@@ -358,102 +358,40 @@ impl Report {
         warnings
     }
 
+    /// Why the generator was the limit, what that means, and what helps.
+    fn limit_warning(&self, allowed: bool) -> String {
+        let Generator { lag, cpu_percent, wait_percent, .. } = &self.generator;
+        let (cause, remedy) = match (cpu_percent, wait_percent) {
+            (Some(busy), _) if *busy > CPU_MAX_PERCENT => (
+                format!("its busiest thread used {busy:.0} % of a CPU"),
+                "Use more --threads on idle CPUs, another machine, or fewer deliveries; or measure \
+                 the server's CPU time with --server-pid and --allow-saturation.",
+            ),
+            (_, Some(wait)) if *wait > 1.0 => (
+                format!(
+                    "1 % of its messages left over {:.2} ms late, and it waited {wait:.0} % of the \
+                     time for a CPU that something else used",
+                    lag.p99_ms
+                ),
+                "Stop what else runs on this machine, or give the generator CPUs of its own \
+                 (`taskset`).",
+            ),
+            _ => (
+                format!("1 % of its messages left over {:.2} ms late", lag.p99_ms),
+                "Use more --threads on idle CPUs, or another machine; on a virtual machine the host \
+                 may be busy.",
+            ),
+        };
+        let figures = if allowed { "latency and throughput are" } else { "the figures are" };
+        format!(
+            "the generator was the limit: {cause}; {figures} the generator's, not the server's. \
+             {remedy}"
+        )
+    }
+
     /// For programs: one JSON object and a newline.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
-    }
-
-    /// For people.
-    pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write_text(&mut out);
-        out
-    }
-
-    fn write_text(&self, out: &mut String) -> std::fmt::Result {
-        let setting = &self.setting;
-        let (load, bytes) = (setting.load, setting.payload_bytes);
-        let load = match load {
-            Load::Rate(rate) => format!("{} messages/s due", count_f(rate)),
-            Load::Closed(w) => format!("{} outstanding per sender", count(w as u64)),
-        };
-        writeln!(out, "{}  ({:?} dialect)", setting.url, setting.dialect)?;
-        writeln!(
-            out,
-            "  members     {} in {} rooms, {} of them send; joined in {:.2} s",
-            count(setting.connections as u64),
-            count(setting.rooms as u64),
-            count(setting.senders as u64),
-            self.join_s
-        )?;
-        writeln!(out, "  load        {load}, {bytes}-byte texts, {:.1} s", self.measured_s)?;
-        writeln!(out, "  sent        {:>14} messages/s", count_f(self.sent_per_s))?;
-        writeln!(out, "  delivered   {:>14} deliveries/s", count_f(self.deliveries_per_s))?;
-        let t = &self.latency;
-        writeln!(
-            out,
-            "  latency     p50 {:.2}   p90 {:.2}   p99 {:.2}   p99.9 {:.2}   max {:.2} ms",
-            t.p50_ms, t.p90_ms, t.p99_ms, t.p999_ms, t.max_ms
-        )?;
-        if let Some(cpu) = self.server_cpu {
-            writeln!(
-                out,
-                "  server      {:.0} % CPU, {} ns per delivery",
-                cpu.percent,
-                count_f(cpu.ns_per_delivery)
-            )?;
-        }
-        let generator = &self.generator;
-        let cpu = generator.cpu_percent.map_or("unknown".into(), |p| format!("{p:.0} %"));
-        write!(out, "  generator   {cpu} CPU (busiest of {} threads)", setting.threads)?;
-        if generator.lag.count > 0 {
-            write!(
-                out,
-                ", lag p99 {:.2}   max {:.2} ms",
-                generator.lag.p99_ms, generator.lag.max_ms
-            )?;
-        }
-        let checks = &self.checks;
-        writeln!(
-            out,
-            "\n  checked     {} messages, {} deliveries owed, {} came",
-            count(checks.sent),
-            count(checks.owed),
-            count(checks.delivered)
-        )?;
-        for (what, number) in [
-            ("missing", checks.missing),
-            ("duplicate", checks.duplicate),
-            ("out of order", checks.out_of_order),
-            ("corrupt", checks.corrupt),
-            ("refused", checks.refused),
-            ("unanswered", checks.unanswered),
-            ("closed", checks.closed),
-        ] {
-            if number > 0 {
-                writeln!(out, "              {:>14} {what}", count(number))?;
-            }
-        }
-        for close in &self.closes {
-            writeln!(out, "  closed      {} x {} {}", close.count, close.code, close.reason)?;
-        }
-        for example in &self.examples {
-            writeln!(out, "  example     {example}")?;
-        }
-        for warning in &self.warnings {
-            writeln!(out, "  warning     {warning}")?;
-        }
-        writeln!(
-            out,
-            "  result      {}",
-            match self.verdict {
-                Verdict::Ok => "OK: every delivery came exactly once and in order",
-                Verdict::Failed => "FAILED: see the counts above",
-                Verdict::Invalid => "INVALID: the generator was the limit",
-                Verdict::Interrupted => "INTERRUPTED: what was sent came exactly once and in order",
-            }
-        )
     }
 }
 
@@ -463,27 +401,6 @@ fn merge(all: &mut Option<Histogram<u64>>, other: Histogram<u64>) {
         // Both have the same bounds, so that nothing can be out of range.
         Some(all) => all.add(other).unwrap_or_default(),
         None => *all = Some(other),
-    }
-}
-
-/// `1234567` as `1,234,567`.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A number of any size with as many decimals as help.
-fn count_f(number: f64) -> String {
-    match number {
-        n if n >= 100.0 => count(n.round() as u64),
-        n => format!("{n:.1}"),
     }
 }
 
@@ -535,7 +452,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_trouble_fails() {
-        let changes: [(&str, fn(&mut ThreadStats)); 7] = [
+        type Change = fn(&mut ThreadStats);
+        let changes: [(&str, Change); 7] = [
             ("missing", |s| s.missing = 1),
             ("duplicate", |s| s.counts.duplicate = 1),
             ("out of order", |s| s.counts.out_of_order = 1),
@@ -555,9 +473,14 @@ mod tests {
     fn a_busy_generator_makes_it_invalid() {
         let busy = |_: &mut Outline, stats: &mut ThreadStats| stats.cpu = Some(0.95);
         let late = |_: &mut Outline, stats: &mut ThreadStats| stats.lag.record(3_000_000).unwrap();
-        for report in [report(busy, ""), report(late, "")] {
+        let crowded = |_: &mut Outline, stats: &mut ThreadStats| {
+            stats.lag.record(3_000_000).unwrap();
+            stats.wait = Some(0.3);
+        };
+        for report in [report(busy, ""), report(late, ""), report(crowded, "")] {
             assert_eq!((report.verdict, report.exit_code()), (Verdict::Invalid, exit::CHECK));
-            assert!(report.to_text().contains("--threads"), "{}", report.to_text());
+            let text = report.to_text();
+            assert!(text.contains("--threads") != text.contains("taskset"), "{text}");
         }
         let allowed = report(busy, "--allow-saturation");
         assert_eq!(allowed.verdict, Verdict::Ok);

@@ -4,6 +4,7 @@ use crate::options::{Load, Plan};
 use crate::report::{Outline, Report};
 use crate::shared::{Event, Phase, Shared};
 use crate::stats::ThreadStats;
+use crate::usage::server_cpu;
 use crate::wire::Wire;
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
@@ -165,7 +166,8 @@ impl<P: FnMut(&str)> Lead<'_, P> {
         let drained = self.wait(Instant::now() + options.drain, false, |lead, _| {
             let delivered = lead.shared.sum(|p| &p.delivered);
             lead.say(Step::Draining, &format!("{delivered} of {} deliveries", outline.owed));
-            delivered >= outline.owed && lead.shared.sum(|p| &p.answered) >= answers
+            let waived = lead.shared.sum(|p| &p.waived);
+            delivered + waived >= outline.owed && lead.shared.sum(|p| &p.answered) >= answers
         })?;
         if drained == Waited::Done {
             self.wait(Instant::now() + LINGER, false, |_, _| false)?;
@@ -234,17 +236,4 @@ enum Step {
     Joining,
     Running,
     Draining,
-}
-
-/// CPU seconds that all threads of process `pid` have used.
-fn server_cpu(pid: u32) -> Option<f64> {
-    let mut nanos = 0u64;
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        // A thread may end between the two reads.
-        let Ok(text) = std::fs::read_to_string(task.ok()?.path().join("schedstat")) else {
-            continue;
-        };
-        nanos += text.split_whitespace().next()?.parse::<u64>().ok()?;
-    }
-    Some(nanos as f64 / 1e9)
 }

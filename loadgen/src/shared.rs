@@ -47,6 +47,8 @@ pub(crate) struct Progress {
     pub(crate) delivered: AtomicU64,
     /// Messages that the server said it took, or refused.
     pub(crate) answered: AtomicU64,
+    /// Deliveries that are not owed because the server refused the message.
+    pub(crate) waived: AtomicU64,
 }
 
 /// Shared by all threads of a run.

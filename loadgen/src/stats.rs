@@ -31,8 +31,10 @@ pub(crate) struct ThreadStats {
     /// Messages that were sent in the measured window.
     pub(crate) sent_in_window: u64,
     pub(crate) corrupt: u64,
-    /// Commands that the server refused.
+    /// Messages that the server refused.
     pub(crate) refused: u64,
+    /// Deliveries that are not owed because of that; among the `missing`.
+    pub(crate) waived: u64,
     /// Messages that the server said it took.
     pub(crate) accepted: u64,
     /// Connections that ended before the run did, by close code and reason.
@@ -41,6 +43,8 @@ pub(crate) struct ThreadStats {
     pub(crate) examples: Vec<String>,
     /// Part of the measured window in which the thread was on a CPU, 0 to 1.
     pub(crate) cpu: Option<f64>,
+    /// Part of it in which the thread waited for a CPU that something else used.
+    pub(crate) wait: Option<f64>,
 }
 
 impl ThreadStats {
@@ -54,10 +58,12 @@ impl ThreadStats {
             sent_in_window: 0,
             corrupt: 0,
             refused: 0,
+            waived: 0,
             accepted: 0,
             closes: BTreeMap::new(),
             examples: Vec::new(),
             cpu: None,
+            wait: None,
         })
     }
 
@@ -154,8 +160,10 @@ impl Tally {
         self.stats.example("corrupt", line);
     }
 
-    pub(crate) fn refused(&mut self, line: &[u8]) {
+    /// The server refused a message of this thread's in `room`.
+    pub(crate) fn refused(&mut self, room: u32, line: &[u8]) {
         self.stats.refused += 1;
+        self.stats.waived += self.plan.members(room as usize) as u64;
         self.stats.example("refused", line);
     }
 

@@ -11,6 +11,7 @@ use crate::schedule::Schedule;
 use crate::shared::{Event, Phase, Shared};
 use crate::stats::{Tally, ThreadStats, Window};
 use crate::text::Marker;
+use crate::usage::Usage;
 use crate::wire::{self, Seen, Wire};
 use hdrhistogram::CreationError;
 use ringchat::net::dispatcher::{Handler, Turn};
@@ -60,8 +61,8 @@ pub(crate) struct Worker {
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     mask: u32,
-    /// CPU time and wall time at the begin and the end of the measured window.
-    cpu: [Option<(Duration, Instant)>; 2],
+    /// Where the thread's time went, at the begin and at the end of the measured window.
+    usage: [Option<Usage>; 2],
     /// Set in [`Phase::Close`]: when to wait no longer.
     close_by: Option<Instant>,
     ended: bool,
@@ -99,7 +100,7 @@ impl Worker {
             scratch: Vec::new(),
             // Masks protect proxies from browsers (RFC 6455 section 10.3); any odd start will do.
             mask: 0x9E37_79B9 ^ thread as u32,
-            cpu: [None, None],
+            usage: [None, None],
             close_by: None,
             ended: false,
         })
@@ -108,10 +109,13 @@ impl Worker {
     /// The result, after the last turn.
     pub(crate) fn finish(self) -> ThreadStats {
         let mut stats = self.tally.finish(self.thread);
-        if let [Some((cpu_0, wall_0)), Some((cpu_1, wall_1))] = self.cpu {
-            let wall = wall_1.saturating_duration_since(wall_0).as_secs_f64();
-            let cpu = cpu_1.saturating_sub(cpu_0).as_secs_f64();
-            stats.cpu = (wall > 0.0).then(|| cpu / wall);
+        if let [Some(begin), Some(end)] = self.usage {
+            let wall = end.at.saturating_duration_since(begin.at).as_secs_f64();
+            let part = |begin: Duration, end: Duration| {
+                (wall > 0.0).then(|| end.saturating_sub(begin).as_secs_f64() / wall)
+            };
+            stats.cpu = part(begin.cpu, end.cpu);
+            stats.wait = begin.wait.zip(end.wait).and_then(|(begin, end)| part(begin, end));
         }
         stats
     }
@@ -172,12 +176,12 @@ impl Worker {
         if self.phase == Phase::Join {
             return;
         }
-        if self.cpu[0].is_none() && now_ns >= from {
-            self.cpu[0] = Some((cpu_time(), now));
+        if self.usage[0].is_none() && now_ns >= from {
+            self.usage[0] = Some(Usage::at(now));
         }
         if now_ns >= to {
-            if self.cpu[1].is_none() {
-                self.cpu[1] = Some((cpu_time(), now));
+            if self.usage[1].is_none() {
+                self.usage[1] = Some(Usage::at(now));
             }
             if !self.told_sent && self.schedule.peek().is_none_or(|_| self.is_closed_loop()) {
                 self.told_sent = true;
@@ -485,7 +489,7 @@ impl Worker {
             Seen::Ping => pings += 1,
             Seen::Joined => joined = true,
             Seen::Refused(line) => {
-                tally.refused(line);
+                tally.refused(room, line);
                 refused = Some(line);
             }
             Seen::Corrupt(line) => tally.corrupt(line),
@@ -519,6 +523,7 @@ impl Worker {
         progress.delivered.store(self.tally.ledger.counts.delivered, Ordering::Relaxed);
         let answered = self.tally.stats.accepted + self.tally.stats.refused;
         progress.answered.store(answered, Ordering::Relaxed);
+        progress.waived.store(self.tally.stats.waived, Ordering::Relaxed);
     }
 }
 
@@ -559,7 +564,7 @@ impl Handler for Worker {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let mark = match (self.phase, &self.cpu) {
+        let mark = match (self.phase, &self.usage) {
             (Phase::Join, _) => return None,
             (Phase::Close, _) => return self.close_by,
             (_, [None, _]) => self.tally.window.from,
@@ -572,10 +577,4 @@ impl Handler for Worker {
     fn has_work(&self) -> bool {
         self.shared.phase() != self.phase
     }
-}
-
-/// CPU time of this thread.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
