@@ -24,7 +24,8 @@ const IMPURE: &[&str] = &[
     "std::env",
     "Instant::now",
     "SystemTime",
-    "RandomState",
+    "hash_map::RandomState",
+    "RandomState::new",
     "getrandom",
 ];
 

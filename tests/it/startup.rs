@@ -171,5 +171,5 @@ fn one_line_at_start_says_what_is_in_force() {
     let line = process.wait_for_line("start line", |line| {
         line.contains("http://127.0.0.1:").then(|| line.to_owned())
     });
-    assert!(line.contains("2 workers"), "{line}");
+    assert!(line.contains("2 worker"), "{line}");
 }
