@@ -230,7 +230,8 @@ function drawNow() {
     return { name, href: addressOf(name), unread: seen, leavable };
   });
   view.setRooms(rooms, room.name);
-  view.setPeople(online && current.active ? people(room) : null);
+  const known = online && current.active;
+  view.setPeople(known ? people(room) : null, known ? 'peopleHint' : online ? '' : 'peopleOffline');
   view.setSelf(self.nick, userKey({ user: `~${self.nick}` }));
   view.setRoom({ name: room.name, topic: room.topic, top: topOf(current) });
   view.setUnread({ atEnd: view.log.atEnd, unread, total, name: room.name });
@@ -239,7 +240,7 @@ function drawNow() {
     state: online && refused ? 'refused' : connection.state,
     reason: reasonOf(online && refused ? refused : connection),
     again: everOnline,
-    waiting: room.unsent.length,
+    waiting: room.waiting,
   });
 }
 

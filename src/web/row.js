@@ -27,7 +27,7 @@ export function element(tag, className = '', ...content) {
 export function hue(user) {
   let hash = 0;
   for (const character of user) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
-  return `hue-${(hash ^ (hash >>> 15)) % HUES}`;
+  return `hue-${(hash % 7919) % HUES}`; // the prime lets all bits count
 }
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
@@ -245,7 +245,8 @@ function deed(item, context) {
   const nick = element('bdi', `nick ${hue(item.user)}`, item.nick || t('someone'));
   const done = text(item, context);
   done.prepend(nick, ' ');
-  const line = element('div', 'bubble-line', done, timeOf(item));
+  done.append(' ', timeOf(item));
+  const line = element('div', 'bubble-line', done);
   if (item.mine) line.append(mark(item, context));
   return element('div', 'deed', line, ...below(item));
 }
@@ -257,7 +258,7 @@ function presence({ joined, left }) {
 
 function gap({ missing, more }) {
   const said = missing === null ? t('gapUnknown') : t('gapCount', { n: missing });
-  const line = element('p', 'gap', element('span', '', said));
+  const line = element('p', 'gap-line', element('span', '', said));
   if (more) line.append(button('fill', t('gapLoad')));
   return line;
 }

@@ -72,7 +72,7 @@ export class Room {
   #steps = 0;
   #chars = 0;
   #topicAt = null;
-  #top = 0; // the room's offset when we joined it last
+  #paged = false; // some of the history has been loaded since we joined it last
   #known = 0; // the highest offset of the present epoch that we know of
   #byPosition = new Map(); // "life:offset" -> item
   #byNonce = new Map(); // "user nonce" -> item
@@ -109,8 +109,7 @@ export class Room {
 
   /** From where the next older page of the history is to be asked; null: from the newest. */
   get since() {
-    if (this.loadedFrom > this.#top) return null;
-    return { offset: this.loadedFrom, epoch: this.epoch };
+    return this.#paged ? { offset: this.loadedFrom, epoch: this.epoch } : null;
   }
 
   /** The latest gap of this life that the history may fill. */
@@ -134,7 +133,7 @@ export class Room {
     }
     this.epoch = epoch;
     if (recovered || (sameLife && until >= offset)) return null;
-    this.#top = offset;
+    this.#paged = false;
     this.loadedFrom = offset + 1;
     this.hasOlder = offset > 0;
     const missing = sameLife ? offset - until : null;
@@ -150,14 +149,14 @@ export class Room {
    * `live`: it was pushed as it was said. Returns the item that it added, else null.
    */
   publication(pub, { live = false, now = Date.now() } = {}) {
-    const { data, info, offset = this.#known } = pub;
+    const { data, info = {}, offset = this.#known } = pub;
     const time = pub.time ?? now;
     this.#known = Math.max(this.#known, offset);
     if (typeof data !== 'object' || data === null) return null;
     switch (data.type) {
       case 'message':
       case 'me':
-        return this.#message(pub, offset, time);
+        return this.#message(data, info, { offset, time, placed: Boolean(pub.offset) });
       case 'edit':
         this.#change(data.of, (known) => {
           if (offset < known.editedAt) return;
@@ -181,6 +180,7 @@ export class Room {
   /** A page of the history has been handed over: `oldest` is its lowest offset (0: it was
    *  empty). Fills `gap`, if that is what it was for. */
   paged(oldest, gap = null) {
+    this.#paged = true;
     if (oldest) this.loadedFrom = Math.min(this.loadedFrom, oldest);
     this.hasOlder = oldest > 1;
     if (!gap) return;
@@ -223,6 +223,11 @@ export class Room {
     return this.#outbox
       .filter((item) => item.state !== 'sent')
       .map(({ data, time }) => ({ data, time }));
+  }
+
+  /** How many messages wait to be sent; those that failed wait for the reader instead. */
+  get waiting() {
+    return this.#outbox.reduce((sum, { state }) => sum + Number(state === 'pending'), 0);
   }
 
   /** Queues a message: it is shown at once, as pending. `data`: the payload with its nonce. */
@@ -318,10 +323,9 @@ export class Room {
     if (index >= 0) this.#items.splice(index, 1);
   }
 
-  #message(pub, offset, time) {
-    const { data, info } = pub;
+  #message(data, info, { offset, time, placed }) {
     const position = `${this.#life}:${offset}`;
-    if (pub.offset && this.#byPosition.has(position)) return null;
+    if (placed && this.#byPosition.has(position)) return null;
     const mine = this.#isMine(info);
     const nonce = data.nonce ? `${userKey(info)} ${data.nonce}` : null;
     const twin =
@@ -345,8 +349,8 @@ export class Room {
       time,
     });
     if (nonce) this.#byNonce.set(nonce, item);
-    if (pub.offset) this.#byPosition.set(position, item);
-    this.#insert(item, offset, pub.offset ? 0 : undefined);
+    if (placed) this.#byPosition.set(position, item);
+    this.#insert(item, offset, placed ? 0 : undefined);
     const changes = this.#changes.get(position);
     if (changes) this.#apply(item, changes);
     return item;
@@ -421,6 +425,7 @@ export class Room {
     const first = this.#items.find((item) => item.life === this.#life && item.step === 0);
     if (first && gone.at(-1).life === this.#life) {
       this.loadedFrom = first.offset;
+      this.#paged = true;
       this.hasOlder = true;
     }
   }

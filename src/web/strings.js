@@ -18,7 +18,6 @@ export const tables = {
 
     rooms: 'Rooms',
     openRoom: 'Open a room',
-    open: 'Open',
     leaveRoom: 'Leave {room}',
     people: 'Here',
     peopleHint: 'Only those are listed whom this page has seen coming.',
@@ -75,7 +74,7 @@ export const tables = {
     someone: 'someone',
     replyTo: 'In reply to {name}',
     replyGone: 'In reply to an earlier message',
-    joined: { one: '{names} came in', other: '{names} came in' },
+    joined: { one: '{names} joined', other: '{names} joined' },
     left: { one: '{names} left', other: '{names} left' },
     others: { one: '{n} other', other: '{n} others' },
     topicSet: '{name} set the topic: {text}',
@@ -100,7 +99,6 @@ export const tables = {
 
     rooms: 'Räume',
     openRoom: 'Raum öffnen',
-    open: 'Öffnen',
     leaveRoom: '{room} verlassen',
     people: 'Hier',
     peopleHint: 'Hier steht nur, wen diese Seite hat kommen sehen.',
@@ -188,7 +186,7 @@ const locale = browser.find((tag) => tag.toLowerCase().startsWith(language)) ?? 
 const plurals = new Intl.PluralRules(locale);
 const numbers = new Intl.NumberFormat(locale);
 const lists = new Intl.ListFormat(locale, { type: 'conjunction' });
-const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' });
+const clock = new Intl.DateTimeFormat(locale, { timeStyle: 'short' });
 const day = new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: 'long' });
 const dayOfYear = new Intl.DateTimeFormat(locale, { dateStyle: 'long' });
 const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'medium' });

@@ -26,7 +26,7 @@ function say(node, text) {
 function translate() {
   document.documentElement.lang = language;
   for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(node.dataset.t);
-  for (const name of ['aria-label', 'placeholder']) {
+  for (const name of ['aria-label', 'placeholder', 'title']) {
     for (const node of document.querySelectorAll(`[data-t-${name}]`)) {
       node.setAttribute(name, t(node.getAttribute(`data-t-${name}`)));
     }
@@ -57,6 +57,7 @@ export class View {
     this.#gateEvents();
     this.#panelEvents();
     this.#composerEvents();
+    this.#composed();
     byId('to-end').addEventListener('click', () => {
       this.log.toEnd();
       byId('log').focus({ preventScroll: true });
@@ -127,14 +128,19 @@ export class View {
         return;
       }
       field.value = '';
-      this.#panel(false);
+      this.#roomChosen();
     });
     byId('room-name').addEventListener('input', (event) => event.target.setCustomValidity(''));
     byId('rooms').addEventListener('click', (event) => {
       const leave = event.target.closest('button[data-room]');
       if (leave) this.#actions.leave(leave.dataset.room);
-      else if (event.target.closest('a')) this.#panel(false);
+      else if (event.target.closest('a')) this.#roomChosen();
     });
+  }
+
+  #roomChosen() {
+    this.#panel(false);
+    if (!coarse()) this.focusComposer();
   }
 
   /** On a narrow page the panel lies over the room; on a wide one this changes nothing. */
@@ -176,9 +182,10 @@ export class View {
     byId('rooms').replaceChildren(...entries);
   }
 
-  /** Who is here as far as is known: `[{user, nick, self}]`; null: not known. */
-  setPeople(people) {
-    const state = JSON.stringify(people);
+  /** Who is here as far as is known: `[{user, nick, self}]`; null: not known. `hint`: the key of
+   *  what there is to say about it. */
+  setPeople(people, hint) {
+    const state = JSON.stringify([people, hint]);
     if (state === this.#people) return;
     this.#people = state;
     const entries = (people ?? []).slice(0, PEOPLE_MAX).map(({ user, nick, self }) => {
@@ -192,7 +199,7 @@ export class View {
     const count = byId('people-count');
     say(count, people ? String(people.length) : '');
     count.title = people ? t('knownHere', { n: people.length }) : '';
-    say(byId('people-hint'), t(people ? 'peopleHint' : 'peopleOffline'));
+    say(byId('people-hint'), hint ? t(hint) : '');
   }
 
   /** Who we are. */
@@ -256,6 +263,7 @@ export class View {
     say(byId('outage-waiting'), waiting ? t('waiting', { n: waiting }) : '');
     const button = byId('outage-button');
     button.hidden = state === 'refused';
+    for (const id of ['text', 'send']) byId(id).disabled = state === 'refused';
     button.dataset.action = state === 'closed' ? 'again' : 'now';
     say(button, t(state === 'closed' ? 'connectAgain' : 'retryNow'));
     if (state === 'offline') this.#count(retryAt);
@@ -310,7 +318,7 @@ export class View {
   #composed() {
     const text = byId('text');
     text.style.height = 'auto';
-    text.style.height = `${text.scrollHeight}px`;
+    if (text.scrollHeight) text.style.height = `${text.scrollHeight}px`;
     byId('send').classList.toggle('idle', text.value.trim() === '');
     this.#problem(text.value.length * 3 > TEXT_BYTES_MAX ? textBytes(text.value) : 0);
   }
@@ -323,7 +331,11 @@ export class View {
   #send() {
     const field = byId('text');
     const text = field.value.replace(/^\s*\n|\s+$/gu, '');
-    if (text === '') return;
+    if (text === '') {
+      field.value = '';
+      this.#composed();
+      return;
+    }
     const bytes = textBytes(text);
     this.#problem(bytes);
     if (bytes > TEXT_BYTES_MAX) return;

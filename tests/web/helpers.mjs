@@ -1,0 +1,204 @@
+// What the browser tests share: the server, the browser, and a window with somebody in it.
+// Environment: RINGCHAT_BIN (default target/release/ringchat), CHROMIUM (default /usr/bin/chromium).
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const root = new URL('../../', import.meta.url);
+const binary = process.env.RINGCHAT_BIN ?? fileURLToPath(new URL('target/release/ringchat', root));
+
+/** Where the screenshots go. */
+export const artifacts = fileURLToPath(new URL('tests/artifacts/', root));
+
+/** Starts the server; `listen`: its address. Resolves when it says that it listens. */
+export async function startServer({ listen = '127.0.0.1:0', args = [] } = {}) {
+  const child = spawn(binary, ['--listen', listen, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(child, 'exit');
+  const said = [];
+  const url = await new Promise((resolve, reject) => {
+    const deadline = setTimeout(() => reject(new Error(`no address in: ${said.join('\n')}`)), 20_000);
+    const read = (line) => {
+      said.push(line);
+      const found = /http:\/\/127\.0\.0\.1:\d+\//.exec(line);
+      if (!found) return;
+      clearTimeout(deadline);
+      resolve(found[0]);
+    };
+    for (const stream of [child.stdout, child.stderr]) createInterface(stream).on('line', read);
+    child.on('error', reject);
+    ended.then(([code]) => reject(new Error(`the server ended with ${code}: ${said.join('\n')}`)));
+  });
+  return {
+    url,
+    address: new URL(url).host,
+    /** Asks it to stop, as an operator does, and waits until it is out. */
+    async stop() {
+      child.kill('SIGTERM');
+      const [code] = await ended;
+      assert.equal(code, 0, `exit code after SIGTERM; it said:\n${said.join('\n')}`);
+    },
+    /** The end, however it may be. */
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** A browser with a profile of its own that is gone afterwards. */
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+/** Serves one text as a page, from an origin that is not the server's. */
+export async function serveText(text) {
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(text);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address();
+  return { url: `http://127.0.0.1:${port}/`, close: () => server.close() };
+}
+
+/**
+ * A window of its own: own storage, own name. `problems` collects what must not be: errors in the
+ * console, uncaught exceptions, violations of the page's security policy, dialogs.
+ */
+export async function openWindow(browser, url, options = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    locale: 'en-GB',
+    ...options,
+  });
+  context.setDefaultTimeout(15_000);
+  const page = await context.newPage();
+  page.problems = [];
+  const problem = (what) => page.problems.push(what);
+  await page.addInitScript(() => {
+    addEventListener('securitypolicyviolation', (event) => {
+      console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+    });
+    // Tests cut connections and speak over them: keep the page's sockets at hand.
+    window.sockets = [];
+    window.WebSocket = class extends WebSocket {
+      constructor(...args) {
+        super(...args);
+        window.sockets.push(this);
+      }
+    };
+  });
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) problem(`${message.type()}: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => problem(`exception: ${error.stack}`));
+  page.on('dialog', (dialog) => {
+    problem(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  await page.goto(url);
+  return page;
+}
+
+let rooms = 0;
+/** The address of a room that no other test is in. */
+export const freshRoom = (server) => `${server.url}#room-${++rooms}`;
+
+/** Fills in the gate and waits until the room is there. */
+export async function enter(page, name, room) {
+  await page.fill('#gate-name', name);
+  if (room) await page.fill('#gate-room', room);
+  await page.press('#gate-name', 'Enter');
+  await joined(page);
+}
+
+/** Waits until the page is connected and in its room. */
+export async function joined(page) {
+  await page.waitForSelector('#state-dot.online');
+  await page.waitForFunction(() => document.getElementById('people').children.length > 0);
+}
+
+/** A window with somebody in it. */
+export async function person(browser, url, name, options) {
+  const page = await openWindow(browser, url, options);
+  await enter(page, name);
+  return page;
+}
+
+/** Writes a line and sends it. */
+export async function say(page, text) {
+  await page.fill('#text', text);
+  await page.press('#text', 'Enter');
+}
+
+/** The texts of all messages on the page, from the oldest on. */
+export function texts(page) {
+  return page.$$eval('#rows .row.message .text', (nodes) => nodes.map((node) => node.textContent));
+}
+
+/** Waits for a message with exactly this text, sent and confirmed. */
+export async function hears(page, text, rest = '') {
+  await page.waitForFunction(
+    ([wanted, extra]) =>
+      [...document.querySelectorAll(`#rows .row.sent${extra} .text`)].some(
+        (node) => node.textContent === wanted,
+      ),
+    [text, rest],
+  );
+}
+
+/** Nothing went wrong in the page, but for what is `allowed`. */
+export function assertNoProblems(page, allowed = []) {
+  const left = page.problems.filter((text) => !allowed.some((pattern) => pattern.test(text)));
+  assert.deepEqual(left, []);
+}
+
+/** What a browser says about a server that is not there: no page can prevent it. */
+export const REFUSED = /^error: WebSocket connection to .* failed/;
+
+/** The folder for screenshots, made if it is not there. */
+export function screenshot(page, name) {
+  mkdirSync(artifacts, { recursive: true });
+  return page.screenshot({ path: `${artifacts}${name}.png` });
+}
+
+/** Ends the page's WebSocket and lets no new one open until `restore()`. */
+export async function cutConnection(page) {
+  await page.evaluate(() => {
+    const Real = window.WebSocket;
+    window.WebSocket = class extends EventTarget {
+      readyState = 0;
+      constructor() {
+        super();
+        setTimeout(() => this.onclose?.({ code: 1006, reason: '' }), 10);
+      }
+      close() {}
+    };
+    window.restoreSocket = () => (window.WebSocket = Real);
+    window.sockets.forEach((socket) => socket.close());
+  });
+  await page.waitForSelector('#outage:not([hidden])');
+  return {
+    restore: async () => {
+      await page.evaluate(() => window.restoreSocket());
+      await page.evaluate(() => document.getElementById('outage-button').click());
+      await joined(page);
+    },
+  };
+}

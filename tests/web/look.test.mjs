@@ -1,0 +1,168 @@
+// How the chat page looks and is read: contrast, motion, language, screenshots.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { assertNoProblems, cutConnection, enter, freshRoom, hears, joined, launch, openWindow, person, say, screenshot, startServer } from './helpers.mjs';
+
+let browser;
+let server;
+
+before(async () => {
+  browser = await launch();
+  server = await startServer();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.kill();
+});
+
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+});
+
+test('every text has contrast, in light and in dark', async () => {
+  for (const colorScheme of ['light', 'dark']) {
+    const url = freshRoom(server);
+    const page = await openWindow(browser, url, { colorScheme });
+    assert.deepEqual(await page.evaluate(lowContrast), [], `gate, ${colorScheme}`);
+    await enter(page, 'uma');
+    await page.evaluate(crowd, { hash: new URL(url).hash, people: 16 });
+    await hears(page, 'message https://e.example/15');
+    await say(page, 'own https://e.example/');
+    await say(page, '/me waves');
+    await page.waitForFunction(() => document.querySelector('.row.me.sent'));
+    assert.deepEqual(await page.evaluate(lowContrast), [], `room, ${colorScheme}`);
+    await cutConnection(page);
+    await say(page, 'pending');
+    await page.waitForSelector('.row.pending');
+    assert.deepEqual(await page.evaluate(lowContrast), [], `offline, ${colorScheme}`);
+  }
+});
+
+/** Runs in the page: that many people say something, each over a connection of their own. */
+async function crowd({ hash, people }) {
+  const { Client } = await import('/client.js');
+  const channel = `chat:${decodeURIComponent(hash.slice(1))}`;
+  const address = `${location.origin.replace('http', 'ws')}/connection/websocket`;
+  for (let i = 0; i < people; i += 1) {
+    await new Promise((resolve) => {
+      const client = new Client(address, { data: () => ({ nick: `person ${i}` }) });
+      const data = { type: 'message', text: `message https://e.example/${i}`, nonce: `crowd ${i}` };
+      client.subscribe(channel, {
+        onSubscribed: () => client.request({ publish: { channel, data } }).then(() => resolve(client.stop())),
+      });
+      client.start();
+    });
+  }
+}
+
+/** Runs in the page: texts in sight whose contrast is below 4.5. */
+function lowContrast() {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = (color) => {
+    const [r, g, b] = color.map((part) => {
+      const c = part / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const color = rgba(getComputedStyle(at).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !node.checkVisibility({ visibilityProperty: true })) continue;
+    const [light, dark] = [luminance(rgba(getComputedStyle(node).color)), luminance(behind(node))].sort((a, b) => b - a);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    if (ratio < 4.5) found.push(`${node.className || node.tagName} "${walker.currentNode.data.slice(0, 20)}": ${ratio.toFixed(2)}`);
+  }
+  return found;
+}
+
+test('who wants less motion has none', async () => {
+  const page = await person(browser, freshRoom(server), 'vera', { reducedMotion: 'reduce' });
+  await cutConnection(page);
+  await say(page, 'waiting');
+  await page.waitForSelector('.row.pending .mark');
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+});
+
+test('the page speaks German where the reader does', async () => {
+  const page = await person(browser, freshRoom(server), 'wim', { locale: 'de-DE' });
+  assert.equal(await page.getAttribute('html', 'lang'), 'de');
+  assert.match(await page.getAttribute('#text', 'placeholder'), /^Nachricht an/);
+  assertNoProblems(page);
+});
+
+const DIALOGUE = [
+  ['Ada', 'Good morning! The new build is on the test machine.'],
+  ['Ada', 'Notes are here: https://wiki.example/notes/build-214 (two pages).'],
+  ['Grace', 'Thanks, reading them now.'],
+  ['Linus', 'Does it survive a restart in the middle of a conversation?'],
+  ['Ada', 'It should. Try it:\n  1. write something\n  2. stop the server\n  3. write more\n  4. start it again'],
+  ['Grace', '/me fetches coffee and the big red switch'],
+  ['Linus', 'Done, and nothing is missing. What was typed meanwhile came through in order, once, as it should be.'],
+  ['Grace', 'Hooray!'],
+  ['Linus', 'Merging after lunch then.'],
+];
+
+test('screenshots', async () => {
+  const url = `${server.url}#engine-room`;
+  const speakers = new Map();
+  for (const name of ['Linus', 'Grace', 'Ada']) speakers.set(name, await person(browser, url, name));
+  const ada = speakers.get('Ada');
+  for (const [name, text] of DIALOGUE) {
+    await say(speakers.get(name), text);
+    if (text.startsWith('/me')) await ada.waitForSelector('.row.me.sent');
+    else await hears(ada, text);
+  }
+  const publish = (name, data) =>
+    speakers.get(name).evaluate((payload) => {
+      const command = { id: 900_000 + Math.floor(Math.random() * 1e5), publish: { channel: 'chat:engine-room', data: payload } };
+      window.sockets.at(-1).send(JSON.stringify(command));
+    }, data);
+  await publish('Grace', { type: 'topic', text: 'Build 214: restarts, recovery, release on Friday' });
+  await publish('Linus', { type: 'edit', of: 9, text: 'Merging right after lunch then.' });
+  await publish('Ada', { type: 'react', of: 7, emoji: '+1', on: true });
+  await ada.waitForSelector('.reactions');
+  const proof = await ada.evaluate(() => JSON.stringify([localStorage, sessionStorage]));
+  await ada.context().close();
+  const sizes = { laptop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
+  for (const [size, viewport] of Object.entries(sizes)) {
+    for (const colorScheme of ['light', 'dark']) {
+      const phone = size === 'phone' && { isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+      const page = await openWindow(browser, url, { viewport, colorScheme, ...phone });
+      await screenshot(page, `gate-${size}-${colorScheme}`);
+      await page.evaluate((kept) => {
+        for (const [i, entries] of JSON.parse(kept).entries()) Object.assign([localStorage, sessionStorage][i], entries);
+      }, proof);
+      await page.reload();
+      await joined(page);
+      await hears(page, 'Merging right after lunch then. (edited)');
+      await page.waitForSelector('.reactions');
+      await screenshot(page, `room-${size}-${colorScheme}`);
+      if (size === 'phone') {
+        await page.click('#panel-open');
+        await page.waitForFunction(() => document.getAnimations().length === 0);
+        await screenshot(page, `panel-${size}-${colorScheme}`);
+      }
+      const [across, wide] = await page.evaluate(() => [document.body.scrollWidth, innerWidth]);
+      assert.ok(across <= wide, `${size}: ${across} pixels in ${wide}`);
+      assertNoProblems(page);
+      await page.context().close();
+    }
+  }
+});
