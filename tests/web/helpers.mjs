@@ -180,7 +180,7 @@ export function assertNoProblems(page, allowed = []) {
 }
 
 /** What a browser says about a server that is not there: no page can prevent it. */
-export const REFUSED = /^error: WebSocket connection to .* failed/;
+export const REFUSED = /^(error|warning): WebSocket connection to .* failed/;
 
 /** The folder for screenshots, made if it is not there. */
 export function screenshot(page, name) {

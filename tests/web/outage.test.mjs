@@ -168,3 +168,29 @@ test('two windows of the same person share the name', async () => {
   await hears(two, 'from the first', '.mine');
   assert.deepEqual(await texts(one), await texts(two));
 });
+
+test('over a connection that breaks again and again: all, once, in order', async () => {
+  const url = freshRoom(server);
+  const tina = await person(browser, url, 'tina');
+  const uwe = await person(browser, url, 'uwe');
+  await tina.evaluate(() => {
+    setInterval(() => {
+      window.sockets.at(-1).close();
+      document.getElementById('outage-button').click();
+    }, 150);
+  });
+  const said = Array.from({ length: 60 }, (_, i) => `line ${i}`);
+  for (const text of said) await say(tina, text);
+  for (let i = 0; i < 10; i += 1) await say(uwe, `aside ${i}`);
+  await hears(uwe, 'line 59');
+  await hears(tina, 'line 59');
+  await hears(tina, 'aside 9');
+  for (const page of [tina, uwe]) {
+    const heard = await texts(page);
+    assert.deepEqual(heard.filter((text) => text.startsWith('line')), said);
+    assert.equal(heard.filter((text) => text.startsWith('aside')).length, 10);
+    assert.equal(await page.locator('.row.gap').count(), 0);
+    assertNoProblems(page, [REFUSED]);
+  }
+  assert.deepEqual(await texts(tina), await texts(uwe));
+});
