@@ -1,7 +1,10 @@
 //! The `ringchat` binary: reads the configuration, runs the server, maps errors to exit codes.
+//!
+//! Owns nothing else. Results go to stdout, everything that is said to the operator to stderr.
 
 use ringchat::config::{self, Action, ConfigError, Loaded};
-use ringchat::server::{self, ServerError};
+use ringchat::server::{self, ServerError, say};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Ended as asked.
@@ -19,36 +22,43 @@ fn ringchat_main() -> u8 {
     let Loaded { config, warnings, action } =
         match config::load(std::env::args_os(), std::env::vars_os()) {
             Ok(loaded) => loaded,
+            // Help and version too: they go to stdout, with 0.
             Err(ConfigError::Usage(usage)) => {
                 let _ = usage.print();
-                return u8::try_from(usage.exit_code()).unwrap_or(EXIT_USAGE);
+                return if usage.exit_code() == 0 { EXIT_DONE } else { EXIT_USAGE };
             }
-            Err(error) => {
-                eprintln!("{error}");
+            Err(ConfigError::Problems(problems)) => {
+                for problem in problems {
+                    say(&format!("ringchat: {problem}"));
+                }
                 return EXIT_USAGE;
             }
         };
     for warning in warnings {
-        eprintln!("ringchat: {warning}");
+        say(&format!("ringchat: warning: {warning}"));
     }
     match action {
-        Action::Check => {
-            println!("the configuration is good");
-            EXIT_DONE
-        }
-        Action::Print => {
-            print!("{}", config::to_toml(&config));
-            EXIT_DONE
-        }
+        Action::Check => print("the configuration is good\n"),
+        Action::Print => print(&config::to_toml(&config)),
         Action::Run => match server::run(config) {
             Ok(()) => EXIT_DONE,
             Err(error) => {
-                eprintln!("ringchat: {error}");
+                say(&format!("ringchat: {error}"));
                 match error {
                     ServerError::Usage(_) => EXIT_USAGE,
                     ServerError::Failed(_) => EXIT_FAILED,
                 }
             }
         },
+    }
+}
+
+fn print(text: &str) -> u8 {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => EXIT_DONE,
+        Err(error) => {
+            say(&format!("ringchat: cannot write to stdout: {error}"));
+            EXIT_FAILED
+        }
     }
 }

@@ -13,12 +13,14 @@ use crate::net::worker::{self, SPARE_SOCKETS, Shared};
 use crate::net::{cores, ring};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Descriptors besides those of connections: rings, epolls, listeners, the standard streams.
 const OWN_DESCRIPTORS: usize = 64;
@@ -168,6 +170,12 @@ impl Server {
     }
 }
 
+/// One line to the operator, on stderr. If nobody reads stderr any more the server goes on: a
+/// `eprintln!` would panic, and so turn the end of a log reader into the end of the server.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Runs the server until a signal has ended it: the first SIGTERM or SIGINT drains, the second
 /// leaves at once.
 pub fn run(config: Config) -> Result<(), ServerError> {
@@ -182,11 +190,11 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let open = config.is_open();
     let timeout = config.shutdown.timeout;
     let server = Server::start(config)?;
-    eprintln!("{}", server.describe());
+    say(&server.describe());
     if open {
-        eprintln!(
+        say(
             "ringchat is open: anyone who reaches it may join and publish in every room without a \
-             token (set client.token.hmac_secret_key to change that)"
+             token (set client.token.hmac_secret_key to change that)",
         );
     }
     signals.block_on(async {
@@ -195,9 +203,12 @@ pub fn run(config: Config) -> Result<(), ServerError> {
             _ = interrupt.recv() => {}
         }
     });
-    eprintln!("ringchat drains (at most {}s); a second signal leaves at once", timeout.as_secs());
+    say(&format!(
+        "ringchat drains (at most {}s); a second signal leaves at once",
+        timeout.as_secs()
+    ));
     server.drain();
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (tell, told) = oneshot::channel();
     std::thread::spawn(move || tell.send(server.join()));
     signals.block_on(async {
         tokio::select! {
@@ -216,7 +227,7 @@ pub fn die_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         report(info);
-        eprintln!("ringchat ends: a thread panicked, and half a server serves nobody");
+        say("ringchat ends: a thread panicked, and half a server serves nobody");
         std::process::exit(1);
     }));
 }
@@ -226,6 +237,15 @@ fn start_http(
     cells: &[Arc<Cells>],
     reaches: &[Reach],
 ) -> Result<http::Handle, ServerError> {
+    let asked = reaches.to_vec();
+    let pulse = move || {
+        let ask = |reach: &Reach| {
+            let (answer, answered) = oneshot::channel();
+            reach.send(Control::Ping(answer));
+            answered
+        };
+        asked.iter().map(ask).collect()
+    };
     let next = AtomicUsize::new(0);
     let reaches = reaches.to_vec();
     let back = move |back: HandBack| {
@@ -235,7 +255,8 @@ fn start_http(
             reach.send(Control::Upgrade(stream, Box::new(upgrade), read));
         }
     };
-    http::start(config.clone(), Arc::new(Scrape::new(cells.to_vec())), Arc::new(back))
+    let metrics = Arc::new(Scrape::new(cells.to_vec()));
+    http::start(config.clone(), metrics, Arc::new(back), Arc::new(pulse))
         .map_err(|e| ServerError::Failed(format!("the HTTP thread does not start: {e}")))
 }
 

@@ -18,9 +18,10 @@
 //! | [`nicks`] | who holds which nick (at the nick's home shard) |
 //! | [`nonces`] | which messages were published already (at the room's home) |
 //! | [`session`] | one connection's state |
-//! | [`shard`] | the state machine; `commands`, `lines`, `homes`, `stream` are its chapters |
+//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes` are its chapters |
 
 pub mod auth;
+mod beats;
 mod commands;
 pub mod home;
 mod homes;
@@ -32,6 +33,7 @@ pub mod outbox;
 pub mod peer;
 pub mod room;
 pub mod session;
+mod sessions;
 pub mod settings;
 pub mod shard;
 mod stream;

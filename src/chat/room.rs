@@ -51,13 +51,13 @@ impl Room {
     }
 
     /// Members here, without those whose join is under way.
-    pub fn len(&self) -> usize {
+    pub fn member_count(&self) -> usize {
         self.groups.iter().map(|g| g.members.len() + g.late.len()).sum()
     }
 
     /// Whether nobody is here or coming.
     pub fn is_unused(&self) -> bool {
-        self.joining == 0 && self.len() == 0
+        self.joining == 0 && self.member_count() == 0
     }
 
     /// The group of a dialect.

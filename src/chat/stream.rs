@@ -4,6 +4,7 @@
 use super::auth::Identity;
 use super::ids::{ConnId, Dialect, RoomName};
 use super::peer::{Author, Batch, PeerMessage};
+use super::room::Room;
 use super::session::{Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes;
@@ -133,7 +134,9 @@ impl Shard {
     pub(super) fn flush_rooms(&mut self, fx: &mut Effects) {
         let mut dirty = std::mem::take(&mut self.dirty_rooms);
         if dirty.len() > 1 {
-            dirty.sort_by_cached_key(|room| self.rooms.get(*room as usize).map_or(0, |r| r.len()));
+            dirty.sort_by_cached_key(|room| {
+                self.rooms.get(*room as usize).map_or(0, Room::member_count)
+            });
         }
         for index in dirty.drain(..) {
             for dialect in Dialect::ALL {

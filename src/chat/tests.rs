@@ -1,1 +1,280 @@
 //! Tests of the shard: a few shards, their lanes and their clients in one thread.
+//!
+//! [`World`] moves every byte itself: frames from outboxes to clients, batches along lanes, time.
+//! Scenarios drive it by hand; the model test drives it from a seed, in any order that the real
+//! event loops could produce, and compares what each client saw with what a naive model of a room
+//! would have shown it. A failure prints its seed.
+
+use super::auth::Identity;
+use super::ids::{ClientId, ShardId};
+use super::outbox::Chunks;
+use super::peer::PeerMessage;
+use super::settings::{Keys, Settings};
+use super::shard::{Close, Effects, Hello, Input, Now, Shard};
+use crate::config::Config;
+use crate::metrics::Cells;
+use crate::protocol::plain::Endpoint;
+use crate::ws::codec::{Decoder, Message};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+mod model;
+mod scenarios;
+
+/// A client and what it has received.
+#[derive(Default)]
+struct Client {
+    shard: usize,
+    slot: u32,
+    open: bool,
+    /// Messages handed over while the shard did not accept any.
+    held: VecDeque<String>,
+    /// Everything received, one JSON object or line each.
+    got: Vec<String>,
+    closed: Option<(u16, &'static str)>,
+    /// It takes nothing: its sends never complete.
+    stuck: bool,
+}
+
+struct World {
+    shards: Vec<Shard>,
+    effects: Vec<Effects>,
+    metrics: Vec<Arc<Cells>>,
+    /// Batches on their way, by (from, to).
+    lanes: BTreeMap<(usize, usize), VecDeque<Vec<PeerMessage>>>,
+    clients: Vec<Client>,
+    by_slot: HashMap<(usize, u32), usize>,
+    free: Vec<Vec<u32>>,
+    now: Now,
+    settings: Arc<Settings>,
+}
+
+fn keys() -> Keys {
+    Keys { hash: [1, 2, 3, 4], resume: [5; 32], epoch: 6 }
+}
+
+impl World {
+    fn new(shards: usize, adjust: impl FnOnce(&mut Config)) -> World {
+        let mut config = Config::default();
+        config.client.command_rate_limit = 0;
+        adjust(&mut config);
+        let settings = Arc::new(Settings::new(config, shards as u16, keys()));
+        let now = Now { mono_ms: 1_000, unix_ms: 1_700_000_000_000 };
+        let metrics: Vec<_> = (0..shards).map(|_| Arc::new(Cells::default())).collect();
+        let shard =
+            |i: usize| Shard::new(ShardId(i as u16), settings.clone(), metrics[i].clone(), now);
+        World {
+            shards: (0..shards).map(shard).collect(),
+            effects: (0..shards).map(|_| Effects::new(shards as u16)).collect(),
+            lanes: BTreeMap::new(),
+            clients: Vec::new(),
+            by_slot: HashMap::new(),
+            free: vec![(0..1_000).rev().collect(); shards],
+            metrics,
+            now,
+            settings,
+        }
+    }
+
+    fn step(&mut self, shard: usize, input: Input<'_>) {
+        self.shards[shard].step(self.now, input, &mut self.effects[shard]);
+        self.after(shard);
+    }
+
+    /// Applies what a step left behind, but does not end the turn.
+    fn after(&mut self, shard: usize) {
+        for Close { slot, code, reason, before } in std::mem::take(&mut self.effects[shard].closes)
+        {
+            let index = self.by_slot.remove(&(shard, slot)).expect("a known connection");
+            self.free[shard].push(slot);
+            if !self.clients[index].stuck {
+                before.into_iter().for_each(|bytes| self.receive(index, &bytes));
+            }
+            self.clients[index].open = false;
+            self.clients[index].closed = Some((code, reason));
+        }
+        while let Some(slot) = self.effects[shard].resumed.pop() {
+            if let Some(&index) = self.by_slot.get(&(shard, slot)) {
+                self.hand_over(index);
+            }
+        }
+    }
+
+    /// Ends the shard's turn: lanes take their batches, members their bytes.
+    fn end_turn(&mut self, shard: usize) {
+        self.shards[shard].end_turn(&mut self.effects[shard]);
+        for to in 0..self.shards.len() {
+            let batch = std::mem::take(&mut self.effects[shard].lanes[to]);
+            if !batch.is_empty() {
+                assert_ne!(to, shard);
+                self.lanes.entry((shard, to)).or_default().push_back(batch);
+            }
+        }
+        self.after(shard);
+        while let Some(slot) = self.shards[shard].pop_writable() {
+            let Some(&index) = self.by_slot.get(&(shard, slot)) else { continue };
+            let Some(chunks) = self.shards[shard].take_outbox(slot) else { continue };
+            if self.clients[index].stuck {
+                continue;
+            }
+            match chunks {
+                Chunks::One(bytes) => self.receive(index, &bytes),
+                Chunks::Many(many) => many.iter().for_each(|bytes| self.receive(index, bytes)),
+            }
+            self.step(shard, Input::Sent { slot });
+        }
+    }
+
+    /// Delivers the oldest batch of a lane. False: there is none.
+    fn deliver(&mut self, from: usize, to: usize) -> bool {
+        let Some(messages) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else {
+            return false;
+        };
+        self.step(to, Input::Peer { from: ShardId(from as u16), messages });
+        true
+    }
+
+    /// Runs until nothing moves any more.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            (0..self.shards.len()).for_each(|shard| self.end_turn(shard));
+            let lanes: Vec<_> = self.lanes.keys().copied().collect();
+            let moved = lanes.into_iter().filter(|(from, to)| self.deliver(*from, *to)).count();
+            let writable = self.shards.iter().any(|s| s.has_writable() || s.is_dirty());
+            if moved == 0 && !writable {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    fn receive(&mut self, index: usize, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        let mut decoder = Decoder::client(1 << 20);
+        let mut feed = decoder.feed(&mut bytes);
+        let mut got = Vec::new();
+        while let Some(message) = feed.next().expect("whole frames") {
+            match message {
+                Message::Text(text) => got.extend(text.split('\n').map(str::to_owned)),
+                Message::Pong(_) => got.push("PONG".into()),
+                Message::Ping(_) => got.push("PING".into()),
+                other => got.push(format!("{other:?}")),
+            }
+        }
+        drop(feed);
+        assert!(!decoder.has_rest(), "outboxes hold whole frames");
+        self.clients[index].got.extend(got);
+    }
+
+    fn open(&mut self, shard: usize, endpoint: Endpoint) -> usize {
+        let identity = Shard::admit(&self.settings, &endpoint, self.now.unix_ms).expect("admitted");
+        self.open_as(shard, endpoint, identity)
+    }
+
+    fn open_as(&mut self, shard: usize, endpoint: Endpoint, identity: Identity) -> usize {
+        let slot = self.free[shard].pop().expect("a free slot");
+        let index = self.clients.len();
+        self.clients.push(Client { shard, slot, open: true, ..Client::default() });
+        self.by_slot.insert((shard, slot), index);
+        let hello = Hello {
+            endpoint,
+            identity,
+            client: ClientId(index as u128 + 1),
+            number: index as u32 + 1,
+            greeting: Bytes::new(),
+        };
+        self.step(shard, Input::Opened { slot, hello: Box::new(hello) });
+        index
+    }
+
+    /// A protocol client, connected.
+    fn client(&mut self, shard: usize) -> usize {
+        let index = self.open(shard, Endpoint::Protocol);
+        self.say(index, json!({"id": 1, "connect": {}}));
+        index
+    }
+
+    /// A protocol client with a nick.
+    fn guest(&mut self, shard: usize, nick: &str) -> usize {
+        let index = self.open(shard, Endpoint::Protocol);
+        self.say(index, json!({"id": 1, "connect": {"data": {"nick": nick}}}));
+        self.settle();
+        index
+    }
+
+    fn plain(&mut self, shard: usize, room: &str, name: Option<&str>) -> usize {
+        let name = name.map(str::to_owned);
+        self.open(shard, Endpoint::Plain { room: room.into(), name, token: None })
+    }
+
+    fn say(&mut self, index: usize, command: Value) {
+        self.send(index, &command.to_string());
+    }
+
+    fn send(&mut self, index: usize, text: &str) {
+        self.clients[index].held.push_back(text.to_owned());
+        self.hand_over(index);
+    }
+
+    /// Hands messages to the shard while it accepts any.
+    fn hand_over(&mut self, index: usize) {
+        let (shard, slot) = (self.clients[index].shard, self.clients[index].slot);
+        while self.clients[index].open
+            && !self.clients[index].held.is_empty()
+            && self.shards[shard].accepts(slot)
+        {
+            let text = self.clients[index].held.pop_front().expect("held");
+            self.step(shard, Input::Received { slot, message: Message::Text(&text) });
+        }
+    }
+
+    /// The connection breaks.
+    fn cut(&mut self, index: usize) {
+        let (shard, slot) = (self.clients[index].shard, self.clients[index].slot);
+        if std::mem::take(&mut self.clients[index].open) {
+            self.by_slot.remove(&(shard, slot));
+            self.step(shard, Input::Closed { slot });
+            self.free[shard].push(slot);
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.now.unix_ms += ms;
+        for shard in 0..self.shards.len() {
+            if self.shards[shard].next_deadline_ms().is_some_and(|at| at <= self.now.mono_ms) {
+                self.step(shard, Input::Tick);
+            }
+        }
+        self.settle();
+    }
+
+    /// What the client has received since the last call.
+    fn take(&mut self, index: usize) -> Vec<String> {
+        std::mem::take(&mut self.clients[index].got)
+    }
+
+    fn count(&self, read: fn(&Cells) -> u64) -> u64 {
+        self.metrics.iter().map(|cells| read(cells)).sum()
+    }
+
+    /// Nothing is left behind when everybody has gone.
+    fn assert_empty(&mut self) {
+        self.settle();
+        for shard in &self.shards {
+            assert_eq!(shard.slots().count(), 0);
+            assert_eq!(shard.rooms.len(), 0, "rooms of members");
+            assert_eq!(shard.outbox_bytes, 0);
+            assert!(shard.homes.iter().all(|(_, home)| home.is_empty()), "members at home");
+        }
+    }
+}
+
+/// The first text of `name` in the received objects, as JSON.
+fn find(got: &[String], name: &str) -> Option<Value> {
+    got.iter()
+        .filter_map(|text| serde_json::from_str::<Value>(text).ok())
+        .find_map(|value| value.get(name).cloned())
+}

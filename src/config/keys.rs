@@ -105,7 +105,7 @@ pub const KEYS: &[Key] = &[
     key(
         "client.connection_limit",
         Kind::Count,
-        "WebSocket connections in all. 0: as many as the descriptor limit allows.",
+        "WebSocket connections in all. 0: as many as the descriptor limit allows, at most 1000000.",
     ),
     key(
         "client.connection_limit_per_address",
@@ -116,7 +116,8 @@ pub const KEYS: &[Key] = &[
     key(
         "client.queue_max_size",
         Kind::Bytes,
-        "Bytes queued for one client, bytes in flight included; above it: disconnect 3008.",
+        "Bytes queued for one client, bytes in flight included, at most 4294967295; above it: \
+         disconnect 3008.",
     ),
     key(
         "client.queue_total_max_size",
@@ -164,6 +165,11 @@ pub const KEYS: &[Key] = &[
          client.queue_max_size.",
     ),
     key("channel.max_length", Kind::Bytes, "Bytes of a room's name."),
+    key(
+        "channel.nonces_max",
+        Kind::Count,
+        "Nonces remembered in all, each for five minutes; above it the oldest are forgotten sooner.",
+    ),
     key("channel.rooms_max", Kind::Count, "Rooms in all; above it a join is refused (error 106)."),
     key(
         "channel.history_total_max_size",
@@ -197,7 +203,11 @@ pub const KEYS: &[Key] = &[
         Kind::Duration,
         "For the whole request head; later the connection is answered 408 and closed.",
     ),
-    key("http_server.head_size_limit", Kind::Bytes, "Bytes of a request head; above it: 431."),
+    key(
+        "http_server.head_size_limit",
+        Kind::Bytes,
+        "Bytes of a request head, at least 8192; above it: 431.",
+    ),
     key(
         "http_server.idle_timeout",
         Kind::Duration,
@@ -222,7 +232,11 @@ pub const OPTIONS: &[Key] = &[
         "How long a publication is kept. \"0s\": no history. Goes with history_size.",
     ),
     key("force_recovery", Kind::Bool, "Every subscriber may recover what it missed."),
-    key("presence", Kind::Bool, "Who is in a room can be asked."),
+    key(
+        "presence",
+        Kind::Bool,
+        "Who is in a room can be asked. Not served yet: the presence commands answer error 108.",
+    ),
     key("join_leave", Kind::Bool, "Joins and leaves are pushed to every member."),
     key(
         "droppable",

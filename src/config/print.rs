@@ -12,7 +12,8 @@ use std::fmt::Write;
 pub fn to_toml(config: &Config) -> String {
     let values = tree(config);
     let defaults = tree(&Config::default());
-    let mut out = String::new();
+    let mut out =
+        String::from("# The configuration of ringchat. Lines with `name = value` are in force.\n");
     let mut section = String::new();
     for (path, key) in keys::all() {
         let (own_section, name) = path.rsplit_once('.').unwrap_or(("", &path));
@@ -35,7 +36,7 @@ pub fn to_toml(config: &Config) -> String {
         comment(&mut out, &format!("Unit: {unit}. Default: {default}. Environment: {variable}."));
         let value = at(&values, &path);
         match value {
-            Value::Null => _ = writeln!(out, "# {name} = "),
+            Value::Null => _ = writeln!(out, "# {name} ="),
             Value::String(s) if key.kind == Kind::Secret && !s.is_empty() => {
                 let _ = writeln!(out, "# {name} = (set; not shown)");
             }

@@ -440,8 +440,8 @@ fn the_printed_configuration_reads_back() {
     }
     let text = to_toml(&Config::default());
     assert!(text.contains(
-        "# Bytes queued for one client, bytes in flight included; above it: disconnect 3008.\n\
-         # Unit: bytes. Default: 1048576. Environment: RINGCHAT_CLIENT_QUEUE_MAX_SIZE.\n\
+        "# Bytes queued for one client, bytes in flight included, at most 4294967295; above it: \
+         disconnect\n# 3008.\n# Unit: bytes. Default: 1048576. Environment: RINGCHAT_CLIENT_QUEUE_MAX_SIZE.\n\
          queue_max_size = 1048576\n"
     ));
 }
@@ -497,6 +497,9 @@ fn contradictions_name_key_and_cure() {
             "websocket.message_size_limit",
             "Raise client.queue_max_size to 1048580",
         ),
+        (vec!["--set=client.queue_max_size=4294967296"], "client.queue_max_size", "at most"),
+        (vec!["--set=http_server.head_size_limit=0"], "http_server.head_size_limit", "at least"),
+        (vec!["--set=http_server.head_size_limit=8191"], "http_server.head_size_limit", "at least"),
         (vec!["--set=client.queue_total_max_size=1000"], "client.queue_total_max_size", "less"),
         (
             vec!["--max-connections=5", "--set=client.connection_limit_per_address=6"],
@@ -610,5 +613,55 @@ fn durations_are_written_as_they_are_read() {
         let d = duration::parse(text).unwrap();
         assert_eq!(duration::format(d), written);
         assert_eq!(duration::parse(written).unwrap(), d);
+    }
+}
+
+/// The tables of `docs/configuration.md`, made from the table of keys.
+fn tables() -> String {
+    let defaults = print::tree(&Config::default());
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut out =
+        String::from("| key, environment | unit | default | meaning |\n|---|---|---|---|\n");
+    for (path, key) in keys::all().filter(|(path, _)| !path.starts_with(keys::WITHOUT_NAMESPACE)) {
+        let default = print::shown(&key, print::at(&defaults, &path));
+        out += &format!(
+            "| `{path}`<br>`{}` | {} | {default} | {} |\n",
+            keys::variable(&path),
+            key.kind.unit(),
+            cell(key.help)
+        );
+    }
+    let options = |o: &NamespaceOptions| serde_json::to_value(o).unwrap();
+    let channel = ChannelConfig::default();
+    let columns: Vec<(String, Value)> =
+        std::iter::once(("none".to_owned(), options(&channel.without_namespace)))
+            .chain(
+                channel.namespaces.iter().map(|n| (format!("`{}`", n.name), options(&n.options))),
+            )
+            .chain([("new".to_owned(), options(&NamespaceOptions::default()))])
+            .collect();
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    out += &format!("\n| option | unit | {} | meaning |\n", names.join(" | "));
+    out += &format!("|---|---|{}---|\n", "---|".repeat(columns.len()));
+    for option in keys::OPTIONS {
+        let values = columns.iter().map(|(_, o)| print::shown(option, &o[option.path]));
+        out += &format!(
+            "| `{}` | {} | {} | {} |\n",
+            option.path,
+            option.kind.unit(),
+            values.collect::<Vec<_>>().join(" | "),
+            cell(option.help)
+        );
+    }
+    out
+}
+
+#[test]
+fn the_document_names_every_key() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    for table in tables().split("\n\n") {
+        let table = table.trim();
+        assert!(document.contains(table), "docs/configuration.md should contain:\n\n{table}\n");
     }
 }

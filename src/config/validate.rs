@@ -42,6 +42,13 @@ impl fmt::Display for Problem {
 /// Bytes that a key for HMAC-SHA256 needs at least (RFC 7518 section 3.2: as long as the hash).
 const SECRET_BYTES_MIN: usize = 32;
 
+/// Bytes that a request head may always have: browsers send several KiB with their cookies, and
+/// the HTTP stack takes no smaller buffer.
+const HEAD_BYTES_MIN: usize = 8 * 1024;
+
+/// Bytes of one client's queue that its counters can count.
+const QUEUE_BYTES_MAX: usize = u32::MAX as usize;
+
 /// How a namespace may be called, for people.
 pub(super) const NAMESPACE_NAME_RULE: &str = "two or more of the characters - a-z A-Z 0-9 _";
 
@@ -168,9 +175,9 @@ fn zeros(config: &Config, problems: &mut Vec<Problem>) {
         ("websocket.message_size_limit", config.websocket.message_size_limit),
         ("channel.max_length", channel.max_length),
         ("channel.rooms_max", channel.rooms_max),
+        ("channel.nonces_max", channel.nonces_max),
         ("channel.recovery_max_publication_limit", channel.recovery_max_publication_limit),
         ("http_server.connection_limit", http.connection_limit),
-        ("http_server.head_size_limit", http.head_size_limit),
     ];
     let times = [
         ("client.ping_interval", client.ping_interval),
@@ -209,6 +216,16 @@ fn limits(config: &Config, problems: &mut Vec<Problem>) {
     let shutdown = &config.shutdown;
     shorter("shutdown.spread", shutdown.spread, "shutdown.timeout", shutdown.timeout);
 
+    if client.queue_max_size > QUEUE_BYTES_MAX {
+        let message = format!("must be at most {QUEUE_BYTES_MAX}");
+        problems.push(Problem::new("client.queue_max_size", message));
+    }
+    if config.http_server.head_size_limit < HEAD_BYTES_MIN {
+        problems.push(Problem::new(
+            "http_server.head_size_limit",
+            format!("must be at least {HEAD_BYTES_MIN}: browsers send heads of several KiB"),
+        ));
+    }
     let message = config.websocket.message_size_limit;
     if message > client.queue_max_size / 4 && client.queue_max_size > 0 {
         problems.push(Problem::new(

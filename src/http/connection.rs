@@ -6,7 +6,7 @@
 //! is taken from it, with the bytes behind the head. So hyper answers no upgrade, and the worker
 //! that gets the socket decides as it does for a first request. Tests: `http/tests.rs`.
 
-use super::{Back, Fresh, HandBack, Places, Scrape, routes};
+use super::{Back, Fresh, HandBack, Places, Pulse, Scrape, routes};
 use crate::config::Config;
 use crate::ws::handshake::{Reject, Upgrade};
 use axum::Router;
@@ -29,9 +29,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// hyper refuses a smaller buffer.
-const HYPER_BUFFER_MIN: usize = 8 * 1024;
 
 /// While closing, this much is read and thrown away: unread input would turn the close into a
 /// reset, which can destroy the answer on its way.
@@ -57,13 +54,15 @@ impl Shared {
         scrape: Arc<Scrape>,
         back: Back,
         places: Arc<Places>,
+        pulse: Pulse,
     ) -> Self {
         let http = &config.http_server;
         Shared {
-            router: routes::router(Arc::clone(&scrape), Arc::clone(&places)),
+            router: routes::router(Arc::clone(&scrape), Arc::clone(&places), pulse),
             head_timeout: http.head_timeout,
             idle_timeout: http.idle_timeout,
-            head_size_limit: http.head_size_limit.max(HYPER_BUFFER_MIN),
+            // hyper takes no smaller buffer; the configuration allows none.
+            head_size_limit: http.head_size_limit.max(8 * 1024),
             scrape,
             back,
             places,
@@ -209,8 +208,11 @@ async fn drive(
 fn hand_back(shared: &Shared, gate: Gate, read_buf: &[u8], state: &State) {
     let mut read = read_buf.to_vec();
     read.extend_from_slice(&gate.read[gate.given..]);
-    // Neither can be missing; if one were, closing is the only answer.
-    let (Some(upgrade), Ok(stream)) = (state.upgrade.take(), gate.stream.into_std()) else {
+    let blocking = |stream: std::net::TcpStream| stream.set_nonblocking(false).map(|()| stream);
+    // Neither can fail; if one did, closing is the only answer.
+    let (Some(upgrade), Ok(stream)) =
+        (state.upgrade.take(), gate.stream.into_std().and_then(blocking))
+    else {
         return;
     };
     shared.scrape.http.http_handed_back.inc();

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ use tokio::time::Instant;
 /// the refusal, as for a first request.
 #[derive(Debug)]
 pub struct HandBack {
-    /// The socket, in non-blocking mode, free of any event loop.
+    /// The socket, in blocking mode as io_uring wants it, free of any event loop.
     pub stream: TcpStream,
     /// The request; its `head_len` is 0, for the head is not in `read`.
     pub upgrade: Upgrade,
@@ -52,6 +52,10 @@ pub struct HandBack {
 
 /// Receives connections that go back. Called on the HTTP thread; it must not block.
 pub type Back = Arc<dyn Fn(HandBack) + Send + Sync>;
+
+/// Asks every worker to show that it turns: one answer each. Called on the HTTP thread; it must
+/// not block.
+pub type Pulse = Arc<dyn Fn() -> Vec<oneshot::Receiver<()>> + Send + Sync>;
 
 /// The HTTP side as the rest of the process sees it. Clones are the same HTTP side.
 #[derive(Debug, Clone)]
@@ -65,13 +69,18 @@ pub struct Handle {
 /// Starts the HTTP thread.
 ///
 /// `metrics`: what `/metrics` shows and where this side counts. `back`: takes connections that
-/// turned out to be WebSockets. Errors: no thread, no runtime.
-pub fn start(config: Arc<Config>, metrics: Arc<Scrape>, back: Back) -> io::Result<Handle> {
+/// turned out to be WebSockets. `pulse`: asked by `/health`. Errors: no thread, no runtime.
+pub fn start(
+    config: Arc<Config>,
+    metrics: Arc<Scrape>,
+    back: Back,
+    pulse: Pulse,
+) -> io::Result<Handle> {
     let places = Arc::new(Places::new(config.http_server.connection_limit));
     let (queue, fresh) = mpsc::channel(places.limit);
     let (drain, draining) = watch::channel(None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let shared = Shared::new(config, metrics, back, Arc::clone(&places));
+    let shared = Shared::new(config, metrics, back, Arc::clone(&places), pulse);
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         // Built here: connections of this thread share it without locks.
         let shared = std::rc::Rc::new(shared);

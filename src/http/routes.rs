@@ -2,19 +2,24 @@
 //!
 //! Owns paths and headers. It never reads a request's body. Tests: `http/tests.rs`.
 
-use super::{Places, Scrape, export, page};
+use super::{Places, Pulse, Scrape, export, page};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// For every worker to show that it turns.
+const PULSE_TIME: Duration = Duration::from_secs(1);
 
 /// Media type of a sentence for people.
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// The routes. GET and HEAD; another method on a known path is 405 with `Allow`.
-pub(super) fn router(scrape: Arc<Scrape>, places: Arc<Places>) -> Router {
+pub(super) fn router(scrape: Arc<Scrape>, places: Arc<Places>, pulse: Pulse) -> Router {
     let mut router = Router::new();
     for file in page::files() {
         let path = file.path;
@@ -25,7 +30,7 @@ pub(super) fn router(scrape: Arc<Scrape>, places: Arc<Places>) -> Router {
         );
     }
     router
-        .route("/health", get(move || async move { health(&places) }))
+        .route("/health", get(move || async move { health(&places, &pulse).await }))
         .route("/metrics", get(move || async move { metrics(&scrape) }))
         .method_not_allowed_fallback(|| async {
             text(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET and HEAD\n")
@@ -33,17 +38,31 @@ pub(super) fn router(scrape: Arc<Scrape>, places: Arc<Places>) -> Router {
         .fallback(|| async { text(StatusCode::NOT_FOUND, "not found\n") })
 }
 
-/// 200 while connections are taken, 503 while the server drains.
-fn health(places: &Places) -> Response<Body> {
+/// 200 while connections are taken and every worker turns; 503 while the server drains, or when a
+/// worker does not answer in time.
+async fn health(places: &Places, pulse: &Pulse) -> Response<Body> {
     let draining = places.draining.load(Ordering::Relaxed);
     let (status, word) = if draining {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else if !all_turn(pulse()).await {
+        (StatusCode::SERVICE_UNAVAILABLE, "a worker does not answer")
     } else {
         (StatusCode::OK, "ok")
     };
     let version = env!("CARGO_PKG_VERSION");
     let body = format!("{{\"status\":\"{word}\",\"version\":\"{version}\"}}\n");
     answer(status, HeaderValue::from_static("application/json"), body)
+}
+
+/// Whether every worker has answered within [`PULSE_TIME`].
+async fn all_turn(answers: Vec<oneshot::Receiver<()>>) -> bool {
+    let all = async {
+        for answer in answers {
+            answer.await?;
+        }
+        Ok::<(), oneshot::error::RecvError>(())
+    };
+    matches!(tokio::time::timeout(PULSE_TIME, all).await, Ok(Ok(())))
 }
 
 fn metrics(scrape: &Arc<Scrape>) -> Response<Body> {

@@ -26,13 +26,17 @@ struct Side {
 
 impl Side {
     fn start(set: impl FnOnce(&mut Config)) -> Side {
+        Side::start_with(set, Arc::new(Vec::new))
+    }
+
+    fn start_with(set: impl FnOnce(&mut Config), pulse: Pulse) -> Side {
         let mut config = Config::default();
         set(&mut config);
         let (send, backs) = mpsc::channel();
         let send = Mutex::new(send);
         let scrape = Arc::new(Scrape::new(vec![Arc::new(Cells::default()), Arc::default()]));
         let back: Back = Arc::new(move |b| send.lock().unwrap().send(b).unwrap());
-        let handle = start(Arc::new(config), Arc::clone(&scrape), back).unwrap();
+        let handle = start(Arc::new(config), Arc::clone(&scrape), back, pulse).unwrap();
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         Side { listener, handle, scrape, backs }
     }
@@ -217,6 +221,13 @@ fn paths_and_methods() {
 }
 
 #[test]
+fn health_needs_every_worker() {
+    // The other end is dropped: a worker that is gone.
+    let side = Side::start_with(|_| {}, Arc::new(|| vec![tokio::sync::oneshot::channel().1]));
+    assert_eq!(side.ask(&get("/health", "")).status, 503);
+}
+
+#[test]
 fn health_says_ok() {
     let side = Side::start(|_| {});
     let reply = side.ask(&get("/health", ""));
@@ -299,7 +310,6 @@ fn an_upgrade_goes_back_after_other_requests() {
         ("/connection/websocket", Some("x=1"))
     );
     // What did not come with the head is still in the socket.
-    back.stream.set_nonblocking(false).unwrap();
     let mut frames = back.read.clone();
     let have = frames.len();
     frames.resize("frames".len(), 0);
@@ -334,7 +344,6 @@ fn an_upgrade_waits_for_the_answers_before_it() {
         assert_eq!(client.reply().status, 200);
     }
     let mut back = side.backs.recv_timeout(DEADLINE).unwrap();
-    back.stream.set_nonblocking(false).unwrap();
     back.stream.write_all(&back.upgrade.response(None)).unwrap();
     assert_eq!(client.reply().status, 101);
 }

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::oneshot;
 
 /// Batches that a lane holds: one batch per turn, so a peer may be this many turns behind.
 const LANE_BATCHES_MAX: usize = 1_024;
@@ -26,7 +27,7 @@ pub enum Control {
     /// A WebSocket upgrade that came on a kept-alive HTTP connection, with the bytes behind it.
     Upgrade(TcpStream, Box<Upgrade>, Vec<u8>),
     /// Answer, to show that the core turns.
-    Ping(Sender<()>),
+    Ping(oneshot::Sender<()>),
     /// Shut down in order.
     Drain,
 }

@@ -11,11 +11,14 @@
 //! | [`mesh`] | lanes between cores, wake-ups |
 //! | `connection` | one socket: reading, writing, the three steps of closing |
 //! | [`cores`] | the cores that the process may use |
+//! | `accept`, `upgrade`, `drain` | the worker's chapters: sockets that come, request heads, shutdown |
 //! | [`worker`] | a core of the server: its events, its shard, its turns |
 
+mod accept;
 mod connection;
 pub mod cores;
 pub mod dispatcher;
+mod drain;
 pub mod listener;
 pub mod mesh;
 pub mod ring;

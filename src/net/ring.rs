@@ -19,6 +19,7 @@
 #![allow(unsafe_code)]
 
 use bytes::Bytes;
+pub use io_uring::types::Timespec;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use socket2::{SockAddr, SockRef};
 use std::cell::{Cell, RefCell};
@@ -341,8 +342,8 @@ pub fn connect(token: Token, socket: BorrowedFd<'_>, peer: SocketAddr) -> Op<Box
 
 /// Completes with `ETIME` after `after`, to the kernel's clock (finer than a tokio timer, whose
 /// unit is 1 ms).
-pub fn timeout(token: Token, after: Duration) -> Op<Box<types::Timespec>> {
-    let after = Box::new(types::Timespec::from(after));
+pub fn timeout(token: Token, after: Duration) -> Op<Box<Timespec>> {
+    let after = Box::new(Timespec::from(after));
     let entry = opcode::Timeout::new(&raw const *after).build();
     // SAFETY: the time lies in the box, which stays where it is when the `Box` is moved.
     unsafe { Op::submit(token, after, entry) }

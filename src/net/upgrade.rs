@@ -33,7 +33,7 @@ impl Worker {
             Head::Reject(reject) => self.refuse(slot, (reject, |m| &m.rejected_head)),
             Head::NotWebSocket { .. } => {
                 let bytes = std::mem::take(&mut head.bytes);
-                self.to_http(slot, bytes);
+                self.hand_to_http(slot, bytes);
             }
             Head::Upgrade(upgrade) => {
                 let bytes = std::mem::take(&mut head.bytes);
@@ -55,7 +55,7 @@ impl Worker {
     }
 
     /// No WebSocket: the HTTP side serves it, with the bytes already read.
-    fn to_http(&mut self, slot: u32, bytes: Vec<u8>) {
+    fn hand_to_http(&mut self, slot: u32, bytes: Vec<u8>) {
         // Nothing is in flight: its only operation has just completed.
         let Some(connection) = self.remove(slot) else { return };
         let serial = connection.serial;

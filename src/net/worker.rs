@@ -6,32 +6,29 @@
 //! would grow too long (more than [`SENDS_MAX`] sends, a room with too many bytes) is done in the
 //! next, which follows after a look at the ring. Tests: `tests/it`, over real sockets.
 
+use super::accept::Listening;
 use super::connection::{After, Connection, Phase};
 use super::dispatcher::{self, Handler, Turn, Wake};
+use super::drain::Drain;
 use super::listener::Balance;
 use super::mesh::{Control, Mesh};
-use super::ring::{self, Kind, Op, Token};
+use super::ring::{self, Kind, Token};
 use crate::chat::settings::Settings;
 use crate::chat::shard::{Close, Effects, Input, Now, Shard};
 use crate::chat::wheel::Wheel;
 use crate::metrics::Cells;
-use crate::ws::codec::{self, Decoder};
+use crate::ws::codec;
 use slab::Slab;
 use std::collections::HashMap;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Sends submitted before the worker looks at completions again.
 const SENDS_MAX: usize = 1_024;
-/// Sockets accepted per listener and turn.
-const ACCEPTS_MAX: usize = 64;
 /// Bytes of the buffer into which every connection of the core is read.
 const READ_BYTES: usize = 64 * 1024;
-/// After a failed accept (no descriptors, no memory) the listener rests this long.
-const ACCEPT_REST_MS: u64 = 100;
 /// Sockets that may be open beyond the limit of WebSocket connections: heads still being read,
 /// and connections being closed.
 pub const SPARE_SOCKETS: usize = 256;
@@ -77,7 +74,7 @@ impl Shared {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -112,45 +109,24 @@ pub fn run(
     });
 }
 
-struct Listening {
-    socket: TcpListener,
-    watch: Option<Op<()>>,
-    closing: bool,
-}
-
 /// A core of the server.
 pub(super) struct Worker {
     pub(super) shard: Shard,
     pub(super) fx: Effects,
     pub(super) connections: Slab<Connection>,
-    listeners: Vec<Option<Listening>>,
-    accept_again_ms: Option<u64>,
-    mesh: Mesh,
+    pub(super) listeners: Vec<Option<Listening>>,
+    pub(super) accept_again_ms: Option<u64>,
+    pub(super) mesh: Mesh,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Cells>,
     buffer: Vec<u8>,
-    wheel: Wheel,
+    pub(super) wheel: Wheel,
     fired: Vec<u64>,
-    serials: u32,
+    pub(super) serials: u32,
     pub(super) now: Now,
     /// Connections that became readable while a lane was full.
     held: Vec<Token>,
     pub(super) drain: Option<Drain>,
-}
-
-/// An orderly shutdown of this core.
-#[derive(Debug, Default)]
-pub(super) struct Drain {
-    started_ms: u64,
-    /// Connections to be told, once the shards have drained.
-    told: Option<Told>,
-}
-
-#[derive(Debug)]
-struct Told {
-    since_ms: u64,
-    slots: Vec<u32>,
-    total: usize,
 }
 
 impl Worker {
@@ -192,113 +168,6 @@ impl Worker {
     /// Which worker this is.
     pub(super) fn index(&self) -> usize {
         self.mesh.id().index()
-    }
-
-    // ---- sockets that come
-
-    fn watch_listeners(&mut self) {
-        for (slot, listening) in (0u32..).zip(&mut self.listeners) {
-            if let Some(listening) = listening
-                && listening.watch.is_none()
-            {
-                let token = Token::new(slot, Kind::Accept);
-                listening.watch = Some(ring::poll_readable(token, listening.socket.as_fd()));
-            }
-        }
-    }
-
-    fn listener_ready(&mut self, token: Token) {
-        let index = token.slot() as usize;
-        let Some(Some(listening)) = self.listeners.get_mut(index) else { return };
-        if listening.watch.as_mut().is_none_or(|op| op.take(token).is_none()) {
-            return;
-        }
-        listening.watch = None;
-        if listening.closing {
-            self.listeners[index] = None;
-            return;
-        }
-        if self.accept(index, ACCEPTS_MAX) {
-            self.watch_listeners();
-        } else {
-            // Descriptors or memory are short: trying at once again would spin.
-            self.accept_again_ms = Some(self.now.mono_ms + ACCEPT_REST_MS);
-        }
-    }
-
-    /// Accepts what is there, up to `max` sockets. False: accepting failed and should rest.
-    fn accept(&mut self, index: usize, max: usize) -> bool {
-        for _ in 0..max {
-            let Some(Some(listening)) = self.listeners.get(index) else { return true };
-            match listening.socket.accept() {
-                Ok((socket, address)) => self.place(socket, address),
-                Err(e) => match e.kind() {
-                    std::io::ErrorKind::WouldBlock => return true,
-                    std::io::ErrorKind::ConnectionAborted
-                    | std::io::ErrorKind::ConnectionReset
-                    | std::io::ErrorKind::Interrupted => {}
-                    _ => {
-                        self.metrics.accept_errors.inc();
-                        return false;
-                    }
-                },
-            }
-        }
-        true
-    }
-
-    /// Gives a fresh socket to the emptiest worker, before anything is done with it.
-    fn place(&mut self, socket: TcpStream, address: SocketAddr) {
-        self.metrics.accepted.inc();
-        if self.shared.balance.total() >= self.shared.connections_max + SPARE_SOCKETS {
-            self.metrics.rejected_full.inc();
-            return; // dropped: there is no room even to say so
-        }
-        let own = self.index();
-        let chosen = self.shared.balance.place(own);
-        if chosen != own
-            && self.drain.is_none()
-            && let Some(reach) = self.mesh.reaches().get(chosen)
-        {
-            self.metrics.handed_over.inc();
-            reach.send(Control::Socket(socket, address));
-        } else {
-            if chosen != own {
-                self.shared.balance.remove(chosen);
-                self.shared.balance.add(own);
-            }
-            self.adopt(socket, address);
-        }
-    }
-
-    /// A socket becomes a connection of this worker (and is counted as one already).
-    fn adopt(&mut self, socket: TcpStream, address: SocketAddr) -> u32 {
-        let config = &self.shared.settings.config;
-        let deadline_ms = self.now.mono_ms + millis(config.http_server.head_timeout);
-        let message_max = config.websocket.message_size_limit as u32;
-        let limited = config.client.connection_limit_per_address > 0;
-        self.serials = self.serials.wrapping_add(1);
-        let mut connection =
-            Connection::new(socket, self.serials, Decoder::server(message_max), deadline_ms);
-        if limited {
-            connection.address = Some(Box::new(address.ip().to_canonical()));
-        }
-        let slot = self.connections.insert(connection) as u32;
-        self.metrics.connections.set(self.connections.len() as u64);
-        self.schedule(slot);
-        if let Some(connection) = self.connections.get_mut(slot as usize) {
-            connection.watch(slot);
-        }
-        slot
-    }
-
-    /// Puts the connection's deadline on the wheel.
-    fn schedule(&mut self, slot: u32) {
-        if let Some(connection) = self.connections.get(slot as usize)
-            && let Some(at) = connection.deadline_ms()
-        {
-            self.wheel.schedule(u64::from(connection.serial) << 32 | u64::from(slot), at);
-        }
     }
 
     // ---- what comes on them
@@ -418,7 +287,7 @@ impl Worker {
         self.terminate(slot);
     }
 
-    fn terminate(&mut self, slot: u32) {
+    pub(super) fn terminate(&mut self, slot: u32) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let after = connection.terminate(slot, self.now.mono_ms);
         self.after(slot, after);
@@ -486,7 +355,7 @@ impl Worker {
                     self.upgrade(slot, &upgrade, &rest);
                 }
                 Control::Ping(answer) => {
-                    let _ = answer.try_send(());
+                    let _ = answer.send(());
                 }
                 Control::Drain => self.start_drain(),
             }
@@ -577,73 +446,6 @@ impl Worker {
         }
         self.metrics.sends.add(sends as u64);
         self.metrics.sent_bytes.add(bytes);
-    }
-
-    // ---- shutdown
-
-    fn start_drain(&mut self) {
-        if self.drain.is_some() {
-            return;
-        }
-        self.drain = Some(Drain { started_ms: self.now.mono_ms, told: None });
-        for index in 0..self.listeners.len() {
-            // What stands in the kernel's queue has been promised a connection.
-            self.accept(index, usize::MAX);
-            let Some(Some(listening)) = self.listeners.get_mut(index) else { continue };
-            listening.closing = true;
-            if listening.watch.is_none() {
-                self.listeners[index] = None;
-            } else {
-                let _ = ring::shutdown(listening.socket.as_fd(), Shutdown::Both);
-            }
-        }
-        self.step(Input::Drain);
-    }
-
-    /// Goes on with a shutdown. True: nothing is left.
-    fn drained(&mut self) -> bool {
-        let now_ms = self.now.mono_ms;
-        let config = &self.shared.settings.config.shutdown;
-        let (spread_ms, timeout_ms) = (millis(config.spread), millis(config.timeout));
-        let quiet = self.shard.drained() && !self.shard.is_dirty();
-        let Some(drain) = &mut self.drain else { return false };
-        if now_ms >= drain.started_ms + timeout_ms {
-            return true;
-        }
-        if !quiet {
-            return false;
-        }
-        let shard = &self.shard;
-        let told = drain.told.get_or_insert_with(|| {
-            let slots: Vec<u32> = shard.slots().collect();
-            Told { since_ms: now_ms, total: slots.len(), slots }
-        });
-        // Spread evenly, so that they do not all come back to the next server at once.
-        let passed = (now_ms - told.since_ms).min(spread_ms) as usize;
-        let keep = match usize::try_from(spread_ms).unwrap_or(usize::MAX) {
-            0 => 0,
-            spread => told.total - told.total * passed / spread,
-        };
-        let due = told.slots.split_off(keep.min(told.slots.len()));
-        let all_told = told.slots.is_empty();
-        for slot in due {
-            self.shard.shut_down(self.now, slot, &mut self.fx);
-        }
-        if all_told {
-            let heads = |(_, c): &(usize, &Connection)| matches!(c.phase, Phase::Head(_));
-            let waiting: Vec<usize> =
-                self.connections.iter().filter(heads).map(|(slot, _)| slot).collect();
-            waiting.into_iter().for_each(|slot| self.terminate(slot as u32));
-        }
-        all_told && self.connections.is_empty() && self.fx.closes.is_empty()
-    }
-
-    fn drain_deadline_ms(&self) -> Option<u64> {
-        let drain = self.drain.as_ref()?;
-        let config = &self.shared.settings.config.shutdown;
-        let timeout = drain.started_ms + millis(config.timeout);
-        let step = drain.told.as_ref().filter(|t| !t.slots.is_empty());
-        Some(step.map_or(timeout, |_| (self.now.mono_ms + 20).min(timeout)))
     }
 }
 

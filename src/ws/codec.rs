@@ -2,7 +2,7 @@
 //!
 //! Owns the public face of the codec: [`Decoder`] and its [`Feed`] on the reading side, the
 //! `*_frame` functions on the writing side. It never decides what a message means. Tests: in
-//! `decode.rs`, `encode.rs`, `mask.rs`, and `tests.rs` for both sides together.
+//! `encode.rs` and `mask.rs`, and `tests.rs` for decoding and both sides together.
 
 pub use super::decode::{Decoder, Feed, Message, Violation};
 pub use super::encode::{

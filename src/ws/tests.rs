@@ -1,9 +1,151 @@
-//! What holds for every input: any chunking, any pause, any bytes, both roles.
+//! The decoder rule by rule; then what holds for every input: any chunking, any pause, any bytes,
+//! both roles.
 
 use super::codec::*;
 use super::handshake::{Head, read_head};
 use bytes::BytesMut;
 use proptest::prelude::*;
+
+/// What a decoder said about some bytes: the messages, then the violation if there was one.
+fn said(mut decoder: Decoder, chunks: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    let mut messages = Vec::new();
+    for chunk in chunks {
+        let mut bytes = chunk.to_vec();
+        let mut feed = decoder.feed(&mut bytes);
+        loop {
+            match feed.next() {
+                Ok(Some(message)) => messages.push(format!("{message:?}")),
+                Ok(None) => break,
+                Err(violation) => {
+                    assert_eq!(feed.next(), Ok(None), "after a violation");
+                    drop(feed);
+                    assert_eq!(decoder.held_bytes(), 0, "after a violation");
+                    return (messages, Some(violation));
+                }
+            }
+        }
+    }
+    (messages, None)
+}
+
+#[test]
+fn a_decoder_is_small() {
+    assert_eq!(size_of::<Decoder>(), 16);
+    assert_eq!(Decoder::server(65_536).held_bytes(), 0);
+}
+
+#[test]
+fn frames_of_a_server() {
+    let check = |chunks: &[&[u8]], expect: &[&str]| {
+        assert_eq!(said(Decoder::client(1_000), chunks), (strings(expect), None));
+    };
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| s.to_string()).collect()
+    }
+    // RFC 6455 section 5.7.
+    check(&[b"\x81\x05Hello"], &["Text(\"Hello\")"]);
+    check(&[b"\x01\x03Hel\x80\x02lo"], &["Text(\"Hello\")"]);
+    check(&[b"\x01\x03Hel", b"\x80\x02lo"], &["Text(\"Hello\")"]);
+    check(&[b"\x89\x05Hello"], &["Ping([72, 101, 108, 108, 111])"]);
+    check(&[b"\x81", b"\x05Hel", b"", b"lo\x82", b"\x01!"], &["Text(\"Hello\")", "Binary([33])"]);
+    // A control frame between fragments comes out at once; fragments may be empty.
+    check(
+        &[b"\x01\x00\x00\x01a\x8a\x00\x80\x00\x81\x00"],
+        &["Pong([])", "Text(\"a\")", "Text(\"\")"],
+    );
+    // A character split across fragments.
+    check(&[b"\x01\x01\xc3\x80\x01\xa4"], &["Text(\"ä\")"]);
+    check(&[b"\x88\x00"], &["Close(None)"]);
+    check(&[b"\x88\x04\x03\xe8ok"], &["Close(Some((1000, \"ok\")))"]);
+    // Nothing counts after a Close, not even nonsense.
+    check(&[b"\x88\x00\x81\x01a", b"\xff\xff"], &["Close(None)"]);
+}
+
+#[test]
+fn a_masked_frame_is_unmasked_where_it_lies() {
+    let mut bytes = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+    let range = bytes.as_ptr_range();
+    let mut decoder = Decoder::server(1_000);
+    let mut feed = decoder.feed(&mut bytes);
+    let Ok(Some(Message::Text(text))) = feed.next() else { panic!("no text") };
+    assert_eq!(text, "Hello");
+    assert!(range.contains(&text.as_ptr()), "copied");
+    drop(feed);
+    assert_eq!(decoder.held_bytes(), 0);
+}
+
+#[test]
+fn every_violation() {
+    let check = |decoder: Decoder, bytes: &[u8], code: u16, reason: &str| {
+        let whole = said(decoder, &[bytes]).1;
+        let found = whole.map(|violation| (violation.code, violation.reason));
+        assert_eq!(found, Some((code, reason)), "{bytes:02x?}");
+    };
+    let server = || Decoder::server(1_000);
+    let client = || Decoder::client(1_000);
+    check(server(), b"\x81\x01a", 1002, "frame not masked");
+    check(client(), b"\x81\x81\x00\x00\x00\x00a", 1002, "frame masked");
+    for rsv in [0x40, 0x20, 0x10] {
+        check(client(), &[0x81 | rsv, 0], 1002, "reserved bit set");
+    }
+    for opcode in (3..8).chain(11..16) {
+        check(client(), &[0x80 | opcode, 0], 1002, "reserved opcode");
+    }
+    check(client(), b"\x09\x00", 1002, "control frame fragmented");
+    check(client(), b"\x89\x7e\x00\x7e", 1002, "control frame longer than 125 bytes");
+    check(client(), b"\x80\x00", 1002, "continuation of nothing");
+    check(client(), b"\x01\x00\x80\x00\x80\x00", 1002, "continuation of nothing");
+    check(client(), b"\x01\x00\x81\x00", 1002, "new message within a fragmented one");
+    check(client(), b"\x88\x01\x03", 1002, "close frame of one byte");
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535_u16] {
+        let [high, low] = code.to_be_bytes();
+        check(client(), &[0x88, 2, high, low], 1002, "close code not allowed");
+    }
+    check(client(), b"\x88\x03\x03\xe8\xff", 1007, "text is not UTF-8");
+    check(client(), b"\x81\x01\xff", 1007, "text is not UTF-8");
+    check(client(), b"\x81\x01\xc3", 1007, "text is not UTF-8");
+    check(client(), b"\x01\x01\xc3\x80\x00", 1007, "text is not UTF-8");
+    // At the fragment that breaks it, not at the end of the message.
+    check(client(), b"\x01\x01\xff", 1007, "text is not UTF-8");
+    check(client(), b"\x01\x01\xc3\x00\x01a", 1007, "text is not UTF-8");
+    check(client(), b"\x01\x02\xed\xa0", 1007, "text is not UTF-8");
+    // At the first two bytes, before the rest of the head comes.
+    check(server(), b"\x83\xff", 1002, "reserved opcode");
+    check(server(), b"\x88\xff", 1002, "control frame longer than 125 bytes");
+    // At the head, before the payload comes.
+    check(client(), b"\x82\x7e\x03\xe9", 1009, "message too big");
+    check(client(), b"\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", 1009, "message too big");
+    check(client(), b"\x02\x01a\x80\x7e\x03\xe8", 1009, "message too big");
+}
+
+#[test]
+fn allowed_close_codes() {
+    for code in (1000..=1003).chain(1007..=1014).chain([3000, 3999, 4000, 4999_u16]) {
+        let [high, low] = code.to_be_bytes();
+        let found = said(Decoder::client(0), &[&[0x88, 2, high, low]]);
+        assert_eq!(found, (vec![format!("Close(Some(({code}, \"\")))")], None));
+    }
+}
+
+#[test]
+fn memory_grows_with_what_arrived() {
+    let mut decoder = Decoder::client(65_536);
+    // A head that announces 65,536 bytes takes no such memory.
+    decoder.feed(&mut [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    assert!(decoder.has_rest());
+    assert!(decoder.held_bytes() < 200, "{}", decoder.held_bytes());
+    for _ in 0..65_535 {
+        let mut byte = [b'a'];
+        assert_eq!(decoder.feed(&mut byte).next(), Ok(None));
+    }
+    assert!(decoder.held_bytes() < 66_000, "{}", decoder.held_bytes());
+    let mut last = [b'a'];
+    let mut feed = decoder.feed(&mut last);
+    assert_eq!(feed.next(), Ok(Some(Message::Binary(&[b'a'; 65_536]))));
+    drop(feed);
+    assert!(!decoder.has_rest());
+    assert_eq!(decoder.held_bytes(), 0);
+}
 
 /// A message with memory of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,44 @@
+//! What every test uses: a server process, clients of both dialects, a little HTTP.
+
+pub mod client;
+pub mod http;
+pub mod server;
+
+pub use client::{Closed, Event, Plain, Sdk, Socket};
+pub use server::{Run, Server};
+
+use std::time::{Duration, Instant};
+
+/// Within this time everything that a test waits for has happened, or the test fails.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Tries again until `attempt` yields something. Every attempt should be a round trip to the
+/// server, so that this does not spin.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
+    }
+}
+
+/// Runs one closure per item, each in its own thread, and collects what they return, in order.
+pub fn in_parallel<I: Send, T: Send>(
+    items: impl IntoIterator<Item = I>,
+    run: impl Fn(usize, I) -> T + Sync,
+) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let run = &run;
+        let threads: Vec<_> = items
+            .into_iter()
+            .enumerate()
+            .map(|(i, item)| scope.spawn(move || run(i, item)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
+            .collect()
+    })
+}
