@@ -295,12 +295,17 @@ impl Shard {
         let announced = room.options.join_leave;
         let author = announced.then(|| self.author(slot));
         let from = self.origin(slot);
+        let past_bytes = self.past_bytes(slot);
         if let Some(session) = self.session(slot) {
+            // An answer that may be large has the outbox to itself.
+            if recover.is_some() {
+                session.wait = Wait::Room(index);
+            }
             session.rooms.reserve_exact(1);
             session.rooms.push(Membership { room: index, stage: Stage::Joining });
         }
         let home = self.settings.home(channel);
-        let join = Join { room: name, from, id, dialect, recover, author };
+        let join = Join { room: name, from, id, dialect, recover, past_bytes, author };
         self.tell(home, PeerMessage::Join(Box::new(join)), fx);
     }
 
@@ -344,9 +349,22 @@ impl Shard {
             limit: history.limit,
             since: history.since.as_ref().map(|since| (since.epoch.to_string(), since.offset)),
             reverse: history.reverse,
+            past_bytes: self.past_bytes(slot),
         };
+        if let Some(session) = self.session(slot) {
+            session.wait = Wait::Past;
+        }
         self.tell(self.settings.home(channel), PeerMessage::History(Box::new(request)), fx);
         Ok(())
+    }
+
+    /// Bytes of the past for which the connection has room. An answer that did not fit would close
+    /// it for being slow; it would come back, ask again, and be closed again. An eighth is left
+    /// for what its rooms bring meanwhile.
+    fn past_bytes(&mut self, slot: u32) -> usize {
+        let limit = self.settings.config.client.queue_max_size;
+        let held = self.session(slot).map_or(0, |s| s.outbox.bytes());
+        (limit - limit / 8).saturating_sub(held)
     }
 
     pub(super) fn is_member(&self, slot: u32, channel: &str) -> bool {

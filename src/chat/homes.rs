@@ -42,7 +42,7 @@ impl Shard {
     }
 
     pub(super) fn home_join(&mut self, join: Join, fx: &mut Effects) {
-        let Join { room, from, id, dialect, recover, author } = join;
+        let Join { room, from, id, dialect, recover, past_bytes, author } = join;
         let conn = from.conn;
         let index = match self.home(&room) {
             Ok(index) => index,
@@ -54,7 +54,7 @@ impl Shard {
         // What the turn has brought so far goes out before the answer: the new member's stream
         // starts behind it.
         self.flush_home_now(index, fx);
-        let limit = self.past_limit();
+        let limit = self.past_limit(past_bytes);
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         let announce_max = self.settings.config.presence.announce_max;
@@ -219,8 +219,8 @@ impl Shard {
     }
 
     pub(super) fn home_history(&mut self, request: &HistoryRequest, fx: &mut Effects) {
-        let HistoryRequest { ref room, from, id, limit, ref since, reverse } = *request;
-        let most = self.past_limit();
+        let HistoryRequest { ref room, from, id, limit, ref since, reverse, .. } = *request;
+        let most = self.past_limit(request.past_bytes);
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         match self.home(room) {
@@ -247,18 +247,14 @@ impl Shard {
         out.clear();
         out.shrink_to(64 * 1024);
         self.scratch = out;
-        let reply = PeerMessage::Reply { conn: from.conn, frame: frame.freeze() };
+        let reply = PeerMessage::Past { conn: from.conn, frame: frame.freeze() };
         self.tell(from.shard, reply, fx);
     }
 
-    /// How much of the past one reply may carry: it must find room in an outbox, or the client
-    /// would be closed for being slow, come back, ask again and be closed again.
-    fn past_limit(&self) -> Limit {
-        let config = &self.settings.config;
-        Limit {
-            count: config.channel.recovery_max_publication_limit,
-            bytes: PAST_BYTES_MAX.min(config.client.queue_max_size / 4),
-        }
+    /// How much of the past one reply may carry. `past_bytes`: what its receiver has room for.
+    fn past_limit(&self, past_bytes: usize) -> Limit {
+        let count = self.settings.config.channel.recovery_max_publication_limit;
+        Limit { count, bytes: past_bytes.min(PAST_BYTES_MAX) }
     }
 
     // ---- the turn

@@ -30,6 +30,8 @@ pub struct Join {
     pub dialect: Dialect,
     /// Position from which it wants to recover: epoch as text, offset.
     pub recover: Option<(String, u64)>,
+    /// Bytes of the past that the answer may carry.
+    pub past_bytes: usize,
     /// Who joins, if joins are announced here.
     pub author: Option<Arc<Author>>,
 }
@@ -64,6 +66,8 @@ pub struct HistoryRequest {
     pub since: Option<(String, u64)>,
     /// Newest first.
     pub reverse: bool,
+    /// Bytes of the past that the answer may carry.
+    pub past_bytes: usize,
 }
 
 /// The publications of one room in one turn of its home, encoded per dialect.
@@ -135,7 +139,14 @@ pub enum PeerMessage {
     },
     /// From a home: what the turn brought.
     Batch(Batch),
-    /// From a home: the answer to a command.
+    /// From a home: the answer to a history request; commands behind it have waited for it.
+    Past {
+        /// Who asked.
+        conn: ConnId,
+        /// A whole frame.
+        frame: Bytes,
+    },
+    /// From a home: the answer to a publish.
     Reply {
         /// Who asked.
         conn: ConnId,

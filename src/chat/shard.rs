@@ -408,6 +408,7 @@ impl Shard {
             }
             PeerMessage::Refused { room, conn, reply } => self.refused(&room, conn, reply, fx),
             PeerMessage::Batch(batch) => self.batch(&batch),
+            PeerMessage::Past { conn, frame } => self.past(conn, frame, fx),
             PeerMessage::Reply { conn, frame } => {
                 if self.session_of(conn).is_some() {
                     self.send(conn.slot, frame, false, fx);

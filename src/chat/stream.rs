@@ -76,6 +76,14 @@ impl Shard {
         self.room_answered(conn, index, fx);
     }
 
+    /// A home has answered a history request.
+    pub(super) fn past(&mut self, conn: ConnId, frame: Bytes, fx: &mut Effects) {
+        let Some(session) = self.session_of(conn) else { return };
+        session.wait = Wait::Nothing;
+        self.send(conn.slot, frame, false, fx);
+        self.resume(conn.slot, fx);
+    }
+
     fn room_answered(&mut self, conn: ConnId, room: u32, fx: &mut Effects) {
         if let Some(session) = self.session_of(conn)
             && session.wait == Wait::Room(room)

@@ -24,7 +24,7 @@ fn a_slow_reader_is_let_go_and_recovers() {
     // What is dropped with the queue has to fit into one recovery (300 publications, 256 KiB), and
     // its reply into the queue again.
     let server = Server::start(&[
-        "client.queue_max_size=131072",
+        "client.queue_max_size=65536",
         "websocket.message_size_limit=16384",
         "presence.announce_max=0",
         "client.command_rate_limit=0",
@@ -49,7 +49,7 @@ fn a_slow_reader_is_let_go_and_recovers() {
 
     // From here on the slow one reads nothing. Every message is waited for by the witness, so
     // that a delay of one member by another would show as a stop.
-    let text = "x".repeat(400);
+    let text = "x".repeat(100);
     let mut sent = 0;
     while server.metric("ringchat_disconnects_total", &[("reason", "slow")]) == 0 {
         assert!(sent < 50_000, "the slow one was never let go");

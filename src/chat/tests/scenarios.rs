@@ -447,3 +447,37 @@ fn tokens() {
     assert_eq!(admit(plain(Some("x".into()))).unwrap_err().0, 401);
     assert!(admit(plain(Some(token(now_s + 1_000)))).is_ok());
 }
+
+#[test]
+fn large_answers_wait_for_each_other() {
+    // Each room holds more than a third of what the outbox takes: asked for in one frame, the
+    // answers come one after the other and nobody is closed for being slow.
+    let mut world = World::new(3, |config| config.client.queue_max_size = 40_000);
+    let rooms: Vec<String> = (0..8).map(|n| format!("chat:{n}")).collect();
+    let writer = world.client(0);
+    let mut epochs = Vec::new();
+    for room in &rooms {
+        world.say(writer, json!({"id": 2, "subscribe": {"channel": room}}));
+        world.settle();
+        epochs.push(find(&world.take(writer), "subscribe").unwrap()["epoch"].clone());
+        for _ in 0..15 {
+            let data = json!({"type": "message", "text": "x".repeat(1_000)});
+            world.say(writer, json!({"id": 3, "publish": {"channel": room, "data": data}}));
+            world.settle();
+        }
+    }
+    let reader = world.client(1);
+    let mut frame = String::new();
+    for (room, epoch) in rooms.iter().zip(&epochs) {
+        let subscribe = json!({"channel": room, "recover": true, "epoch": epoch, "offset": 0});
+        frame += &format!("{}\n", json!({"id": 2, "subscribe": subscribe}));
+        let history = json!({"channel": room, "limit": 10});
+        frame += &format!("{}\n", json!({"id": 3, "history": history}));
+    }
+    world.send(reader, frame.trim_end());
+    world.settle();
+    let got = world.take(reader);
+    assert_eq!(world.clients[reader].closed, None);
+    assert_eq!(got.iter().filter(|t| t.contains("\"recovered\":true")).count(), 8);
+    assert_eq!(got.iter().filter(|t| t.contains("\"history\"")).count(), 8);
+}
