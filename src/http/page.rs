@@ -23,6 +23,8 @@ const FILES: &[Embedded] = &[
     ("/", HTML, include_bytes!("../web/index.html")),
     ("/client.js", JS, include_bytes!("../web/client.js")),
     ("/favicon.svg", SVG, include_bytes!("../web/favicon.svg")),
+    ("/frame.css", CSS, include_bytes!("../web/frame.css")),
+    ("/log.css", CSS, include_bytes!("../web/log.css")),
     ("/log.js", JS, include_bytes!("../web/log.js")),
     ("/main.js", JS, include_bytes!("../web/main.js")),
     ("/row.js", JS, include_bytes!("../web/row.js")),

@@ -3,7 +3,7 @@
 // Owns: the WebSocket, its heartbeat, reconnecting, the numbering of commands, and each
 // subscription's position in its channel. It never touches the page, never knows what a chat
 // message is, and never decides what a gap means: it reports.
-// Tested by tests/web/client.test.mjs (against a scripted socket) and tests/web/page.test.mjs.
+// Tested by tests/web/client.test.mjs (against a scripted socket) and tests/web/outage.test.mjs.
 //
 // How the protocol works, in short:
 //

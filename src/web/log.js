@@ -2,7 +2,7 @@
 //
 // Owns: a window of some hundred rows over the store, the sticking to the end, the loading of
 // older rows as the reader nears the top. It never holds messages of its own and never asks the
-// server: it calls `onOlder`. Tested by tests/web/page.test.mjs.
+// server: it calls `onOlder`. Tested by tests/web/log.test.mjs.
 
 import { rowContent, sameGroup } from './row.js';
 import { dayName } from './strings.js';

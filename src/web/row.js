@@ -2,7 +2,7 @@
 //
 // Owns: how an item of the store becomes elements. Names and texts are set as text, never as
 // HTML; an address becomes a link only if it is http or https. It knows no room and no scrolling.
-// Tested by tests/web/page.test.mjs; the links by tests/web/store.test.mjs.
+// Tested by tests/web/page.test.mjs; links, colours and initials by tests/web/store.test.mjs.
 
 import { clockTime, fullTime, nameList, named, t } from './strings.js';
 
@@ -190,7 +190,8 @@ function shorten(text) {
 /** How far an own message has come. */
 function mark(item, { online }) {
   const word = { pending: online ? 'sending' : 'queued', sent: 'sent', failed: 'discard' };
-  const made = element('span', `mark ${item.state}`);
+  const still = item.state === 'pending' && !online ? ' still' : '';
+  const made = element('span', `mark ${item.state}${still}`);
   if (item.state === 'failed') {
     made.append('!');
     made.ariaHidden = 'true';

@@ -1,7 +1,7 @@
 // A room that is open: its store, kept in step with the server.
 //
 // Owns: joining and rejoining, loading the history, filling gaps, sending what waits, in order.
-// It never touches the page's elements. Tested by tests/web/page.test.mjs.
+// It never touches the page's elements. Tested by tests/web/outage.test.mjs.
 
 import { Disconnected, ServerError, backoff } from './client.js';
 import { Room, newNonce } from './store.js';

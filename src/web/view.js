@@ -3,7 +3,7 @@
 //
 // Owns: every element of index.html except the rows of the log. It never talks to the server and
 // never decides anything: it shows what it is given and tells `actions` what the reader did.
-// Tested by tests/web/page.test.mjs.
+// Tested by tests/web/page.test.mjs and look.test.mjs.
 
 import { Log } from './log.js';
 import { element, hue, initials } from './row.js';
