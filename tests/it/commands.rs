@@ -151,7 +151,11 @@ fn who_does_not_connect_is_stale() {
 
 #[test]
 fn who_does_not_answer_pings_goes() {
-    let server = Server::start(&["client.ping_interval=2s", "client.pong_timeout=1500ms"]);
+    let server = Server::start(&[
+        "client.ping_interval=2s",
+        "client.pong_timeout=1500ms",
+        "client.command_rate_limit=0",
+    ]);
     let mut deaf = Socket::open(server.address, PROTOCOL);
     deaf.send(r#"{"id":1,"connect":{}}"#);
     let mut sdk = Sdk::connect(server.address);
