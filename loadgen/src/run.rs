@@ -167,7 +167,9 @@ impl<P: FnMut(&str)> Lead<'_, P> {
             let delivered = lead.shared.sum(|p| &p.delivered);
             lead.say(Step::Draining, &format!("{delivered} of {} deliveries", outline.owed));
             let waived = lead.shared.sum(|p| &p.waived);
-            delivered + waived >= outline.owed && lead.shared.sum(|p| &p.answered) >= answers
+            let complete =
+                delivered + waived >= outline.owed && lead.shared.sum(|p| &p.answered) >= answers;
+            complete || lead.shared.sum(|p| &p.closed) >= options.connections as u64
         })?;
         if drained == Waited::Done {
             self.wait(Instant::now() + LINGER, false, |_, _| false)?;

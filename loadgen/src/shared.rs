@@ -43,6 +43,8 @@ pub(crate) enum Event {
 pub(crate) struct Progress {
     /// Connections that have joined.
     pub(crate) joined: AtomicU64,
+    /// Connections that have ended before the run did.
+    pub(crate) closed: AtomicU64,
     /// Deliveries, each counted once.
     pub(crate) delivered: AtomicU64,
     /// Messages that the server said it took, or refused.

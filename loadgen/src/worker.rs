@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     /// Connections on their way.
     opening: usize,
     joined: usize,
+    /// Connections that have ended before the run did.
+    lost: usize,
     /// The closed loop's first messages are out.
     begun: bool,
     told_sent: bool,
@@ -91,6 +93,7 @@ impl Worker {
             opened: 0,
             opening: 0,
             joined: 0,
+            lost: 0,
             begun: false,
             told_sent: false,
             failed: false,
@@ -170,7 +173,8 @@ impl Worker {
         }
     }
 
-    /// Notes the CPU time at the window's edges, and that all was sent.
+    /// Notes the CPU time at the window's edges, and that all was sent: what is due is sent before
+    /// this is called, and no connection means nothing to send.
     fn pass_marks(&mut self, now: Instant, now_ns: u64) {
         let Window { from, to } = self.tally.window;
         if self.phase == Phase::Join {
@@ -179,11 +183,11 @@ impl Worker {
         if self.usage[0].is_none() && now_ns >= from {
             self.usage[0] = Some(Usage::at(now));
         }
-        if now_ns >= to {
+        if now_ns >= to || self.lost == self.connections.len() {
             if self.usage[1].is_none() {
                 self.usage[1] = Some(Usage::at(now));
             }
-            if !self.told_sent && self.schedule.peek().is_none_or(|_| self.is_closed_loop()) {
+            if !self.told_sent {
                 self.told_sent = true;
                 self.shared.tell(Event::Sent);
             }
@@ -271,7 +275,10 @@ impl Worker {
         match before {
             State::Over => {}
             _ if self.phase == Phase::Close => {}
-            State::Open => self.tally.closed(code, reason),
+            State::Open => {
+                self.tally.closed(code, reason);
+                self.lost += 1;
+            }
             _ => self.fail(format!(
                 "the server closed connection {local} before it had joined: {code} {reason}"
             )),
@@ -523,6 +530,7 @@ impl Worker {
         progress.delivered.store(self.tally.ledger.counts.delivered, Ordering::Relaxed);
         let answered = self.tally.stats.accepted + self.tally.stats.refused;
         progress.answered.store(answered, Ordering::Relaxed);
+        progress.closed.store(self.lost as u64, Ordering::Relaxed);
         progress.waived.store(self.tally.stats.waived, Ordering::Relaxed);
     }
 }

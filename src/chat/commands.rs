@@ -29,6 +29,9 @@ impl Shard {
     /// The commands of one frame, in order. What has to wait is kept.
     pub(super) fn commands(&mut self, slot: u32, text: &str, fx: &mut Effects) {
         let quarter = self.settings.config.client.queue_max_size / 4;
+        if text.trim().is_empty() {
+            return self.close(slot, codes::BAD_REQUEST_CLOSE, fx);
+        }
         let mut commands = Commands::new(text);
         loop {
             let before = commands.rest();

@@ -13,8 +13,6 @@ use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Bytes of publications that one recovery may carry.
-pub const RECOVERY_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that a history entry costs besides its publication.
 pub const ENTRY_BYTES: usize = size_of::<Entry>() + 32;
 
@@ -57,13 +55,22 @@ pub struct Entry {
     client: ClientId,
 }
 
+/// How much of the past one reply may carry.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Publications.
+    pub count: usize,
+    /// Bytes of them.
+    pub bytes: usize,
+}
+
 /// What of the past a client wants.
 #[derive(Debug, Clone, Copy)]
 pub struct Range {
     /// Only offsets beyond this one: above it, or below it if `reverse`.
     pub since: Option<u64>,
     /// At most so many.
-    pub limit: usize,
+    pub limit: Limit,
     /// Newest first.
     pub reverse: bool,
 }
@@ -215,27 +222,27 @@ impl Home {
     }
 
     /// What a client at `offset` of `epoch` has missed: all of it, oldest first, or `None`.
-    pub fn missed(&self, epoch: &str, offset: u64, limit: usize) -> Option<Vec<&[u8]>> {
+    pub fn missed(&self, epoch: &str, offset: u64, limit: Limit) -> Option<Vec<&[u8]>> {
         if !self.has_history() || epoch != self.epoch.to_string() || offset > self.offset {
             return None;
         }
         let count = usize::try_from(self.offset - offset).ok()?;
-        if count > limit || count > self.history.len() {
+        if count > limit.count || count > self.history.len() {
             return None;
         }
         let missed: Vec<&[u8]> =
             self.history.iter().skip(self.history.len() - count).map(|e| &e.json[..]).collect();
         let bytes: usize = missed.iter().map(|json| json.len()).sum();
-        (bytes <= RECOVERY_BYTES_MAX).then_some(missed)
+        (bytes <= limit.bytes).then_some(missed)
     }
 
-    /// A part of the past, in the order asked for, at most [`RECOVERY_BYTES_MAX`] bytes (but one
-    /// publication at least).
+    /// A part of the past, in the order asked for, within its limit (but one publication at
+    /// least).
     pub fn range(&self, range: Range) -> Vec<&[u8]> {
         let mut bytes = 0;
         let mut fits = |json: &&[u8]| {
             bytes += json.len();
-            bytes == json.len() || bytes <= RECOVERY_BYTES_MAX
+            bytes == json.len() || bytes <= range.limit.bytes
         };
         let since = |e: &&Entry| match range.since {
             None => true,
@@ -243,10 +250,10 @@ impl Home {
             Some(offset) => e.offset > offset,
         };
         if range.reverse {
-            let entries = self.history.iter().rev().filter(since).take(range.limit);
+            let entries = self.history.iter().rev().filter(since).take(range.limit.count);
             entries.map(|e| &e.json[..]).take_while(&mut fits).collect()
         } else {
-            let entries = self.history.iter().filter(since).take(range.limit);
+            let entries = self.history.iter().filter(since).take(range.limit.count);
             entries.map(|e| &e.json[..]).take_while(&mut fits).collect()
         }
     }

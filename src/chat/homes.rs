@@ -1,6 +1,6 @@
 //! The home's side: joins, leaves, publications and history of the rooms that this shard orders.
 
-use super::home::{Home, Range};
+use super::home::{Home, Limit, Range};
 use super::ids::{Dialect, Origin, RoomName, ShardId};
 use super::peer::{Author, HistoryRequest, Join, PeerMessage};
 use super::shard::{Effects, Shard};
@@ -12,6 +12,8 @@ use std::cmp::Reverse;
 
 /// Bytes that one room may bring in a turn before its home asks for the turn to end.
 const TURN_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of publications that one recovery or history reply may carry.
+const PAST_BYTES_MAX: usize = 256 * 1024;
 /// Ages of publications kept before those of publications that are gone are cleared out.
 pub(super) const AGES_LEN_MIN: usize = 4_096;
 /// A room is looked at again no sooner than this, in milliseconds.
@@ -52,7 +54,7 @@ impl Shard {
         // What the turn has brought so far goes out before the answer: the new member's stream
         // starts behind it.
         self.flush_home_now(index, fx);
-        let limit = self.settings.config.channel.recovery_max_publication_limit;
+        let limit = self.past_limit();
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         let announce_max = self.settings.config.presence.announce_max;
@@ -218,7 +220,7 @@ impl Shard {
 
     pub(super) fn home_history(&mut self, request: &HistoryRequest, fx: &mut Effects) {
         let HistoryRequest { ref room, from, id, limit, ref since, reverse } = *request;
-        let limit_max = self.settings.config.channel.recovery_max_publication_limit;
+        let most = self.past_limit();
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         match self.home(room) {
@@ -230,7 +232,8 @@ impl Shard {
                 if since.as_ref().is_some_and(|since| !same_life(since)) {
                     reply::error(&mut out, id, codes::UNRECOVERABLE_POSITION);
                 } else {
-                    let limit = usize::try_from(limit).unwrap_or(limit_max).min(limit_max);
+                    let count = usize::try_from(limit).unwrap_or(most.count).min(most.count);
+                    let limit = Limit { count, ..most };
                     let since = since.as_ref().map(|(_, offset)| *offset);
                     let position = reply::Position { epoch: &epoch, offset: home.offset };
                     let publications = home.range(Range { since, limit, reverse });
@@ -246,6 +249,16 @@ impl Shard {
         self.scratch = out;
         let reply = PeerMessage::Reply { conn: from.conn, frame: frame.freeze() };
         self.tell(from.shard, reply, fx);
+    }
+
+    /// How much of the past one reply may carry: it must find room in an outbox, or the client
+    /// would be closed for being slow, come back, ask again and be closed again.
+    fn past_limit(&self) -> Limit {
+        let config = &self.settings.config;
+        Limit {
+            count: config.channel.recovery_max_publication_limit,
+            bytes: PAST_BYTES_MAX.min(config.client.queue_max_size / 4),
+        }
     }
 
     // ---- the turn

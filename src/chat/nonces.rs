@@ -9,8 +9,6 @@ use std::collections::{HashSet, VecDeque};
 
 /// How long a nonce is remembered, in milliseconds.
 pub const NONCE_MS: u64 = 5 * 60 * 1_000;
-/// Nonces remembered per shard.
-const NONCES_MAX: usize = 1_000_000;
 
 /// The nonces of the rooms whose home is here.
 #[derive(Debug)]
@@ -18,12 +16,16 @@ pub struct Nonces {
     hasher: RandomState,
     known: HashSet<u64, RandomState>,
     ages: VecDeque<(u64, u64)>,
+    len_max: usize,
+    /// Nonces forgotten before their time.
+    pub forgotten: u64,
 }
 
 impl Nonces {
-    /// None is known.
-    pub fn new(hasher: RandomState) -> Nonces {
-        Nonces { known: HashSet::with_hasher(hasher.clone()), hasher, ages: VecDeque::new() }
+    /// None is known; at most `len_max` will be.
+    pub fn new(hasher: RandomState, len_max: usize) -> Nonces {
+        let known = HashSet::with_hasher(hasher.clone());
+        Nonces { known, hasher, ages: VecDeque::new(), len_max, forgotten: 0 }
     }
 
     /// Remembers a nonce; false: it was used within the last five minutes.
@@ -38,10 +40,11 @@ impl Nonces {
             return false;
         }
         self.ages.push_back((now_ms, hash));
-        if self.ages.len() > NONCES_MAX
+        if self.ages.len() > self.len_max
             && let Some((_, oldest)) = self.ages.pop_front()
         {
             self.known.remove(&oldest);
+            self.forgotten += 1;
         }
         true
     }
@@ -53,7 +56,7 @@ mod tests {
 
     #[test]
     fn once_within_five_minutes() {
-        let mut nonces = Nonces::new(RandomState::with_seeds(1, 2, 3, 4));
+        let mut nonces = Nonces::new(RandomState::with_seeds(1, 2, 3, 4), 3);
         assert!(nonces.fresh(0, "r", "u", "n"));
         assert!(!nonces.fresh(1, "r", "u", "n"));
         assert!(nonces.fresh(1, "r", "v", "n") && nonces.fresh(1, "s", "u", "n"));
@@ -61,5 +64,10 @@ mod tests {
         assert!(nonces.fresh(NONCE_MS, "r", "u", "n"));
         assert!(nonces.fresh(3 * NONCE_MS, "r", "u", "n"));
         assert_eq!((nonces.known.len(), nonces.ages.len()), (1, 1));
+        for nonce in ["a", "b", "c"] {
+            assert!(nonces.fresh(3 * NONCE_MS, "r", "u", nonce));
+        }
+        assert!(nonces.fresh(3 * NONCE_MS, "r", "u", "n"), "forgotten for want of room");
+        assert_eq!((nonces.known.len(), nonces.forgotten), (3, 2));
     }
 }

@@ -177,6 +177,7 @@ impl Shard {
     /// A shard without connections.
     pub fn new(id: ShardId, settings: Arc<Settings>, metrics: Arc<Cells>, now: Now) -> Shard {
         let hasher = || settings.hasher.clone();
+        let nonces_max = settings.config.channel.nonces_max.div_ceil(usize::from(settings.shards));
         let grace_ms = settings.config.client.nick_grace.as_millis() as u64;
         Shard {
             id,
@@ -195,7 +196,7 @@ impl Shard {
             ages_len_max: super::homes::AGES_LEN_MIN,
             history_bytes: 0,
             epochs: 0,
-            nonces: Nonces::new(hasher()),
+            nonces: Nonces::new(hasher(), nonces_max),
             nicks: Nicks::new(hasher(), grace_ms),
             wheel: Wheel::new(now.mono_ms),
             fired: Vec::new(),
@@ -316,6 +317,7 @@ impl Shard {
         }
         self.flush_rooms(fx);
         self.turn_full = false;
+        self.metrics.nonces_forgotten.set(self.nonces.forgotten);
         self.metrics.outbox_bytes.set(self.outbox_bytes as u64);
     }
 

@@ -165,6 +165,11 @@ pub const KEYS: &[Key] = &[
          client.queue_max_size.",
     ),
     key("channel.max_length", Kind::Bytes, "Bytes of a room's name."),
+    key(
+        "channel.nonces_max",
+        Kind::Count,
+        "Nonces remembered in all, each for five minutes; above it the oldest are forgotten sooner.",
+    ),
     key("channel.rooms_max", Kind::Count, "Rooms in all; above it a join is refused (error 106)."),
     key(
         "channel.history_total_max_size",

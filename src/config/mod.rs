@@ -131,6 +131,8 @@ pub struct ChannelConfig {
     pub max_length: usize,
     /// Rooms in all; above it a join is refused with error 106.
     pub rooms_max: usize,
+    /// Nonces remembered in all, each for five minutes; above it the oldest are forgotten sooner.
+    pub nonces_max: usize,
     /// Bytes of history in all; above it the oldest publications go first.
     pub history_total_max_size: usize,
     /// Publications that one recovery or history reply may carry.
@@ -296,6 +298,7 @@ impl Default for ChannelConfig {
         ChannelConfig {
             max_length: 255,
             rooms_max: 1_000_000,
+            nonces_max: 1_000_000,
             history_total_max_size: 1024 * 1024 * 1024,
             recovery_max_publication_limit: 300,
             without_namespace: open,

@@ -175,6 +175,7 @@ fn zeros(config: &Config, problems: &mut Vec<Problem>) {
         ("websocket.message_size_limit", config.websocket.message_size_limit),
         ("channel.max_length", channel.max_length),
         ("channel.rooms_max", channel.rooms_max),
+        ("channel.nonces_max", channel.nonces_max),
         ("channel.recovery_max_publication_limit", channel.recovery_max_publication_limit),
         ("http_server.connection_limit", http.connection_limit),
     ];

@@ -141,7 +141,12 @@ export class Client {
     const id = this.#nextId++;
     const timer = setTimeout(() => this.#lost(0, 'no reply'), REPLY_TIMEOUT);
     this.#commands.set(id, { kind: Object.keys(command)[0], done, timer });
-    this.#socket.send(JSON.stringify({ id, ...command }));
+    this.#write(JSON.stringify({ id, ...command }));
+  }
+
+  /** A socket that is closing takes nothing more; its end will tell whoever waits for a reply. */
+  #write(frame) {
+    if (this.#socket.readyState === 1) this.#socket.send(frame);
   }
 
   /** Joins `channel` and stays in it over every reconnect; see `Subscription`. */
@@ -266,7 +271,7 @@ export class Client {
       if (reply.error) command.done(new ServerError(reply.error));
       else command.done(null, reply[command.kind] ?? {});
     } else {
-      this.#socket.send('{}'); // a ping
+      this.#write('{}'); // a ping
     }
   }
 

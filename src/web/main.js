@@ -94,7 +94,10 @@ let connection = { state: 'connecting' };
 let everOnline = false;
 
 const outboxOf = (room) => ({
-  load: () => tab.get(`unsent.${room}`) ?? [],
+  load() {
+    const kept = tab.get(`unsent.${room}`);
+    return Array.isArray(kept) ? kept.filter((entry) => entry?.data?.nonce) : [];
+  },
   save: (list) => tab.set(`unsent.${room}`, list.length ? list : null),
 });
 
@@ -146,7 +149,8 @@ function start(nick) {
   tab.set('wanted', nick);
   everOnline = false;
   client = makeClient();
-  for (const room of tab.get('rooms') ?? []) openSession(room);
+  const open = tab.get('rooms');
+  for (const room of Array.isArray(open) ? open : []) openSession(String(room));
   show(roomOfAddress());
   view.showChat();
   client.start();
@@ -200,22 +204,29 @@ function arrived(session, item) {
 /** The reader scrolled, or came back to the page: what is in sight has been read. */
 function moved() {
   if (current && view.log.atEnd && !document.hidden) current.unread = 0;
-  draw();
+  drawFrame();
 }
 
 // --- drawing -----------------------------------------------------------------------------------
 
+/** Milliseconds within which many changes are drawn as one. */
+const DRAW_PAUSE = 16;
 let drawing = false;
 
-/** Brings everything but the log's rows up to date, soon; and tells the log to do its part. */
+/** Brings the page up to date, soon. */
 function draw() {
   view.log.schedule();
+  drawFrame();
+}
+
+/** The same for all but the log. (A timer, not a frame: the title also counts in the background.) */
+function drawFrame() {
   if (drawing) return;
   drawing = true;
-  queueMicrotask(() => {
+  setTimeout(() => {
     drawing = false;
     if (current) drawNow();
-  });
+  }, DRAW_PAUSE);
 }
 
 function drawNow() {

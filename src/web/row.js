@@ -11,6 +11,8 @@ const HUES = 12;
 /** A longer text is shown in part until somebody asks for all of it. */
 const TEXT_SHOWN_MAX = 1_800;
 const LINES_SHOWN_MAX = 24;
+/** Different reactions shown under a message. */
+const REACTIONS_MAX = 24;
 
 /** Invisible characters that could make an address look like another. */
 const ADDRESS = /https?:\/\/[^\s<>"`\u0000-\u001f\u007f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+/giu;
@@ -30,13 +32,13 @@ export function hue(user) {
   return `hue-${(hash % 7919) % HUES}`; // the prime lets all bits count
 }
 
-const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+const graphemes = Intl.Segmenter && new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
 /** One or two letters for an author: "ada lovelace" is AL, "bob" is B. */
 export function initials(nick) {
   const words = nick.split(/[\s._-]+/u).filter(Boolean);
-  const first = (word) => graphemes.segment(word)[Symbol.iterator]().next().value?.segment ?? '';
-  const letters = [words[0], words[1]].map((word) => (word ? first(word) : '')).join('');
+  const first = (word) => (graphemes ? [...graphemes.segment(word)][0].segment : [...word][0]);
+  const letters = words.slice(0, 2).map(first).join('');
   return (letters || '?').toLocaleUpperCase();
 }
 
@@ -205,7 +207,7 @@ function below(item) {
   const lines = [];
   if (item.reactions.length) {
     const list = element('ul', 'reactions');
-    for (const { emoji, nicks } of item.reactions) {
+    for (const { emoji, nicks } of item.reactions.slice(0, REACTIONS_MAX)) {
       const chip = element('li', '', element('span', '', emoji), ' ', String(nicks.length));
       chip.title = nameList(nicks, 20);
       list.append(chip);

@@ -9,7 +9,7 @@ import { Room, newNonce } from './store.js';
 /** Publications asked for at a time. */
 const PAGE = 100;
 /** Pages loaded unasked to fill a gap; for more the reader has to ask. */
-const GAP_PAGES = 5;
+const GAP_PAGES = 10;
 /** A message that the server is too busy for is tried this often. */
 const TRIES_MAX = 6;
 /** After a failed load, the next scrolling tries again: milliseconds. */

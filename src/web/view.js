@@ -330,7 +330,8 @@ export class View {
 
   #send() {
     const field = byId('text');
-    const text = field.value.replace(/^\s*\n|\s+$/gu, '');
+    // Half a character (a lone surrogate) has no place in JSON: it becomes a replacement sign.
+    const text = (field.value.toWellFormed?.() ?? field.value).replace(/^\s*\n|\s+$/gu, '');
     if (text === '') {
       field.value = '';
       this.#composed();

@@ -13,6 +13,7 @@ mod direction;
 mod doors;
 mod limits;
 mod ordering;
+mod panics;
 mod placement;
 mod recovery;
 mod shutdown;

@@ -95,12 +95,22 @@ export async function openWindow(browser, url, options = {}) {
     addEventListener('securitypolicyviolation', (event) => {
       console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
     });
-    // Tests cut connections and speak over them: keep the page's sockets at hand.
+    // Tests speak over the page's sockets, close them, and let no new one open (`socketsCut`).
+    const Real = (window.RealWebSocket = window.WebSocket);
+    class Dead {
+      readyState = 0;
+      constructor() {
+        setTimeout(() => this.onclose?.({ code: 1006, reason: '' }), 10);
+      }
+      close() {}
+    }
     window.sockets = [];
-    window.WebSocket = class extends WebSocket {
+    window.WebSocket = class {
       constructor(...args) {
-        super(...args);
-        window.sockets.push(this);
+        if (window.socketsCut) return new Dead();
+        const socket = new Real(...args);
+        window.sockets.push(socket);
+        return socket;
       }
     };
   });
@@ -170,7 +180,7 @@ export function assertNoProblems(page, allowed = []) {
 }
 
 /** What a browser says about a server that is not there: no page can prevent it. */
-export const REFUSED = /^error: WebSocket connection to .* failed/;
+export const REFUSED = /^(error|warning): WebSocket connection to .* failed/;
 
 /** The folder for screenshots, made if it is not there. */
 export function screenshot(page, name) {
@@ -181,24 +191,39 @@ export function screenshot(page, name) {
 /** Ends the page's WebSocket and lets no new one open until `restore()`. */
 export async function cutConnection(page) {
   await page.evaluate(() => {
-    const Real = window.WebSocket;
-    window.WebSocket = class extends EventTarget {
-      readyState = 0;
-      constructor() {
-        super();
-        setTimeout(() => this.onclose?.({ code: 1006, reason: '' }), 10);
-      }
-      close() {}
-    };
-    window.restoreSocket = () => (window.WebSocket = Real);
+    window.socketsCut = true;
     window.sockets.forEach((socket) => socket.close());
   });
   await page.waitForSelector('#outage:not([hidden])');
   return {
     restore: async () => {
-      await page.evaluate(() => window.restoreSocket());
-      await page.evaluate(() => document.getElementById('outage-button').click());
+      await page.evaluate(() => {
+        window.socketsCut = false;
+        document.getElementById('outage-button').click();
+      });
       await joined(page);
     },
   };
+}
+
+/** Runs in the page: `each` messages, `PREFIX0` and on, by somebody else over another connection. */
+export async function burst({ url, name, prefix, each }) {
+  const { Client } = await import('/client.js');
+  const channel = `chat:${decodeURIComponent(new URL(url).hash.slice(1))}`;
+  const address = `${location.origin.replace('http', 'ws')}/connection/websocket`;
+  await new Promise((resolve, reject) => {
+    const options = { data: () => ({ nick: name }), WebSocket: window.RealWebSocket };
+    const client = new Client(address, options);
+    const publish = (n) => {
+      const data = { type: 'message', text: `${prefix}${n}`, nonce: `${name} ${n}` };
+      return client.request({ publish: { channel, data } });
+    };
+    client.subscribe(channel, {
+      onSubscribed: () =>
+        Promise.all(Array.from({ length: each }, (_, n) => publish(n)))
+          .then(() => client.stop())
+          .then(resolve, reject),
+    });
+    client.start();
+  });
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, cutConnection, enter, freshRoom, hears, joined, launch, openWindow, person, say, screenshot, startServer } from './helpers.mjs';
+import { assertNoProblems, burst, cutConnection, enter, freshRoom, hears, joined, launch, openWindow, person, say, screenshot, startServer } from './helpers.mjs';
 
 let browser;
 let server;
@@ -27,8 +27,10 @@ test('every text has contrast, in light and in dark', async () => {
     const page = await openWindow(browser, url, { colorScheme });
     assert.deepEqual(await page.evaluate(lowContrast), [], `gate, ${colorScheme}`);
     await enter(page, 'uma');
-    await page.evaluate(crowd, { hash: new URL(url).hash, people: 16 });
-    await hears(page, 'message https://e.example/15');
+    for (let i = 0; i < 16; i += 1) {
+      await page.evaluate(burst, { url, name: `person ${i}`, prefix: 'message https://e.example/', each: 1 });
+    }
+    await page.waitForFunction(() => document.querySelectorAll('.row.message').length === 16);
     await say(page, 'own https://e.example/');
     await say(page, '/me waves');
     await page.waitForFunction(() => document.querySelector('.row.me.sent'));
@@ -39,23 +41,6 @@ test('every text has contrast, in light and in dark', async () => {
     assert.deepEqual(await page.evaluate(lowContrast), [], `offline, ${colorScheme}`);
   }
 });
-
-/** Runs in the page: that many people say something, each over a connection of their own. */
-async function crowd({ hash, people }) {
-  const { Client } = await import('/client.js');
-  const channel = `chat:${decodeURIComponent(hash.slice(1))}`;
-  const address = `${location.origin.replace('http', 'ws')}/connection/websocket`;
-  for (let i = 0; i < people; i += 1) {
-    await new Promise((resolve) => {
-      const client = new Client(address, { data: () => ({ nick: `person ${i}` }) });
-      const data = { type: 'message', text: `message https://e.example/${i}`, nonce: `crowd ${i}` };
-      client.subscribe(channel, {
-        onSubscribed: () => client.request({ publish: { channel, data } }).then(() => resolve(client.stop())),
-      });
-      client.start();
-    });
-  }
-}
 
 /** Runs in the page: texts in sight whose contrast is below 4.5. */
 function lowContrast() {

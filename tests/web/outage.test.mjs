@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { REFUSED, assertNoProblems, cutConnection, freshRoom, hears, launch, person, say, screenshot, startServer, texts } from './helpers.mjs';
+import { REFUSED, assertNoProblems, burst, cutConnection, freshRoom, hears, joined, launch, person, say, screenshot, startServer, texts } from './helpers.mjs';
 
 let browser;
 let server;
@@ -85,4 +85,112 @@ test('what was said while a window was away comes when it is back', async () => 
   assert.deepEqual(await texts(kim), expected);
   assert.equal(await kim.locator('.row.gap').count(), 0);
   assertNoProblems(kim, [REFUSED]);
+});
+
+test('more missed than recovery gives: the history fills it; what is gone is a gap that says so', async () => {
+  const url = freshRoom(server);
+  const olaf = await person(browser, url, 'olaf');
+  await say(olaf, 'first');
+  await hears(olaf, 'first');
+  let cut = await cutConnection(olaf);
+  await olaf.evaluate(burst, { url, name: 'first burst', prefix: 'a', each: 420 });
+  await cut.restore();
+  await hears(olaf, 'a419');
+  await scrollTo(olaf, 'first');
+  assert.equal(await olaf.locator('.row.gap').count(), 0);
+  for (const text of ['first', 'a0', 'a1']) await hears(olaf, text);
+  cut = await cutConnection(olaf);
+  await olaf.evaluate(burst, { url, name: 'second burst', prefix: 'b', each: 640 });
+  await olaf.evaluate(() => document.getElementById('to-end').click());
+  await cut.restore();
+  await hears(olaf, 'b639');
+  // 500 are kept: 421 are known, 640 were missed, 140 of them are gone for good.
+  await scrollTo(olaf, 'a419');
+  assert.equal(await olaf.textContent('.row.gap .gap-line'), '140 messages are missing here');
+  assert.equal(await olaf.locator('.row.gap button').count(), 0);
+  const around = (await texts(olaf)).filter((text) => ['a418', 'a419', 'b140', 'b141'].includes(text));
+  assert.deepEqual(around, ['a418', 'a419', 'b140', 'b141']);
+  await scrollTo(olaf, 'first');
+  assertNoProblems(olaf, [REFUSED]);
+});
+
+/** Scrolls up until a message is on the page. */
+async function scrollTo(page, text) {
+  await page.waitForFunction(
+    (wanted) => {
+      document.getElementById('log').scrollTop -= 2_000;
+      return [...document.querySelectorAll('#rows .text')].some((node) => node.textContent === wanted);
+    },
+    text,
+    { polling: 30 },
+  );
+}
+
+test('what was not sent survives a reload', async () => {
+  const url = freshRoom(server);
+  const page = await person(browser, url, 'paul');
+  await cutConnection(page);
+  for (const text of ['one', 'two', 'three']) await say(page, text);
+  await page.waitForFunction(() => document.querySelectorAll('.row.pending').length === 3);
+  await page.reload();
+  await joined(page);
+  await hears(page, 'three');
+  assert.deepEqual(await texts(page), ['one', 'two', 'three']);
+  await page.reload();
+  await joined(page);
+  await hears(page, 'three');
+  assert.deepEqual(await texts(page), ['one', 'two', 'three']);
+  assertNoProblems(page);
+});
+
+test('an end that is final says why, and waits for the reader', async () => {
+  const page = await person(browser, freshRoom(server), 'quincy');
+  await page.evaluate(() => window.sockets.at(-1).send('not a command'));
+  await page.waitForFunction(() => /ended the connection: bad request/.test(document.getElementById('outage-text').textContent));
+  await say(page, 'later');
+  await page.waitForSelector('.row.pending');
+  await page.click('#outage-button');
+  await joined(page);
+  await hears(page, 'later');
+  assertNoProblems(page);
+});
+
+test('two windows of the same person share the name', async () => {
+  const url = freshRoom(server);
+  const one = await person(browser, url, 'rosa');
+  const two = await one.context().newPage();
+  await two.goto(url);
+  await joined(two);
+  assert.equal(await two.textContent('#self-nick'), 'rosa');
+  await say(two, 'from the second');
+  await hears(one, 'from the second', '.mine');
+  await say(one, 'from the first');
+  await hears(two, 'from the first', '.mine');
+  assert.deepEqual(await texts(one), await texts(two));
+});
+
+test('over a connection that breaks again and again: all, once, in order', async () => {
+  const url = freshRoom(server);
+  const tina = await person(browser, url, 'tina');
+  const uwe = await person(browser, url, 'uwe');
+  await tina.evaluate(() => {
+    setInterval(() => {
+      window.sockets.at(-1).close();
+      document.getElementById('outage-button').click();
+    }, 150);
+  });
+  const said = Array.from({ length: 60 }, (_, i) => `line ${i}`);
+  for (const text of said) await say(tina, text);
+  for (let i = 0; i < 10; i += 1) await say(uwe, `aside ${i}`);
+  await hears(uwe, 'line 59');
+  await hears(tina, 'line 59');
+  await hears(tina, 'aside 9');
+  for (const page of [tina, uwe]) {
+    const heard = await texts(page);
+    assert.deepEqual(heard.filter((text) => text.startsWith('line')), said);
+    assert.equal(heard.filter((text) => text.startsWith('aside')).length, 10);
+    assert.equal(await page.locator('.row.gap').count(), 0);
+    assertNoProblems(page, [REFUSED]);
+  }
+  assert.deepEqual(await texts(tina), await texts(uwe));
 });

@@ -107,6 +107,13 @@ fn a_closed_connection_is_counted_with_its_code() {
 }
 
 #[test]
+fn a_server_that_goes_away_ends_the_run() {
+    let report = run(Fault::Vanish, "--duration 1h");
+    assert_eq!((report.checks.closed, report.closes[0].code), (12, 1006));
+    assert_eq!(report.exit_code(), 3);
+}
+
+#[test]
 fn the_closed_loop_keeps_going_and_is_complete() {
     let report = run(Fault::Nothing, "--closed 5");
     assert_eq!(report.verdict, Verdict::Ok, "{}", report.to_text());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use tungstenite::handshake::server::{Request, Response};
@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Close,
     /// The message itself is refused, for all.
     Refuse,
+    /// The server goes away.
+    Vanish,
 }
 
 /// Which delivery is hit.
@@ -134,6 +136,10 @@ impl Stub {
         // Most tests do not count.
         let _ = self.published.send(());
         let mut rooms = self.rooms.lock().unwrap();
+        if self.fault == Fault::Vanish && rooms[name].messages == AT {
+            let members = rooms.values().flat_map(|room| &room.members);
+            return members.for_each(|member| member.shutdown(Shutdown::Both).unwrap_or_default());
+        }
         let room = rooms.get_mut(name).unwrap();
         let hit = name.ends_with("load-0") && room.messages == AT;
         room.messages += 1;
