@@ -83,6 +83,15 @@ impl Worker {
         all_told && self.connections.is_empty() && self.fx.closes.is_empty()
     }
 
+    /// Whether this turn has brought the shutdown a step further that [`Worker::drained`] has not
+    /// seen yet: nothing else may come that would wake the core.
+    pub(super) fn drain_goes_on(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| match &drain.told {
+            None => self.shard.drained(),
+            Some(told) => told.slots.is_empty() && self.connections.is_empty(),
+        })
+    }
+
     pub(super) fn drain_deadline_ms(&self) -> Option<u64> {
         let drain = self.drain.as_ref()?;
         let config = &self.shared.settings.config.shutdown;

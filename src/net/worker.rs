@@ -475,7 +475,8 @@ impl Handler for Worker {
         let again = self.shard.has_writable()
             || self.shard.is_dirty()
             || !self.fx.resumed.is_empty()
-            || !self.held.is_empty() && !self.mesh.is_spilling();
+            || !self.held.is_empty() && !self.mesh.is_spilling()
+            || self.drain_goes_on();
         if again { Turn::Again } else { Turn::Park }
     }
 

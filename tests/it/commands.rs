@@ -154,7 +154,7 @@ fn who_does_not_answer_pings_goes() {
     let server = Server::start(&[
         "client.ping_interval=2s",
         "client.pong_timeout=1500ms",
-        "client.command_rate_limit=0", // the loop below is as fast as it can be
+        "client.command_rate_limit=0",
     ]);
     let mut deaf = Socket::open(server.address, PROTOCOL);
     deaf.send(r#"{"id":1,"connect":{}}"#);

@@ -142,6 +142,26 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 #[test]
+fn an_idle_server_is_out_soon() {
+    for workers in ["1", "2"] {
+        for clients in [0, 1, 3] {
+            let mut command = std::process::Command::new(server::BINARY);
+            let args = ["--listen", "127.0.0.1:0", "--workers", workers];
+            let mut server = Server::command(command.args(args));
+            let clients: Vec<Sdk> = (0..clients).map(|_| Sdk::connect(server.address)).collect();
+            let start = Instant::now();
+            server.signal("TERM");
+            for mut sdk in clients {
+                assert_eq!(sdk.socket.closed(), Closed::Frame(3001, "shutdown".into()));
+            }
+            assert_eq!(server.wait().code(), Some(0));
+            // Far from shutdown.timeout (30 s) and from the next ping (6 s at least).
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        }
+    }
+}
+
+#[test]
 fn ctrl_c_drains_too() {
     let mut server = Server::start(&[]);
     let mut sdk = Sdk::connect(server.address);
