@@ -34,6 +34,10 @@ impl Shard {
         let suspended = self.reading_suspended;
         let pong_ms = self.settings.config.client.pong_timeout.as_millis() as u64;
         let Some(session) = self.session_of(conn) else { return };
+        if now.mono_ms < session.timer_ms {
+            return; // an entry of a deadline that was moved forward
+        }
+        session.timer_ms = u64::MAX;
         let mut ping = None;
         if now.mono_ms >= session.deadline_ms {
             let overdue = |user: &auth::User| {
@@ -56,8 +60,7 @@ impl Shard {
             }
             session.deadline_ms = now.mono_ms + pong_ms;
         }
-        let deadline_ms = session.deadline_ms;
-        self.wheel.schedule(timer_key(slot, conn.generation), deadline_ms);
+        self.arm(slot);
         match ping {
             Some(Purpose::Chat(Dialect::Json)) => {
                 self.reply(slot, |out| out.extend_from_slice(reply::PING), fx);
@@ -84,12 +87,22 @@ impl Shard {
         let Some(session) = self.session(slot) else { return };
         session.beat = beat;
         session.deadline_ms = at;
-        let key = timer_key(slot, session.generation);
-        self.wheel.schedule(key, at);
+        self.arm(slot);
+    }
+
+    /// Puts the connection on the wheel, unless it stands there for its deadline or before.
+    pub(super) fn arm(&mut self, slot: u32) {
+        let session = self.sessions.get_mut(slot as usize).and_then(Option::as_mut);
+        if let Some(session) = session
+            && session.deadline_ms < session.timer_ms
+        {
+            let key = timer_key(slot, session.generation);
+            session.timer_ms = self.wheel.schedule(key, session.deadline_ms);
+        }
     }
 }
 
 /// What the wheel holds for a connection.
-pub(super) fn timer_key(slot: u32, generation: u32) -> u64 {
+fn timer_key(slot: u32, generation: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(slot)
 }

@@ -91,6 +91,8 @@ pub struct Session {
     pub beat: Beat,
     /// The next deadline (monotonic milliseconds).
     pub deadline_ms: u64,
+    /// When the wheel wakes the connection: no later than its deadline.
+    pub timer_ms: u64,
     /// Commands it may still send at once, in thousandths.
     pub budget: u32,
     /// When the budget was last counted (monotonic milliseconds, wrapping).

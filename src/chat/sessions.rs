@@ -1,7 +1,6 @@
 //! Connections of a shard: how they open, what they receive, what they are sent, how they end.
 
 use super::auth::Identity;
-use super::beats::timer_key;
 use super::ids::{ClientId, ConnId, Dialect, Origin, RoomName};
 use super::nicks;
 use super::outbox::Push;
@@ -68,14 +67,15 @@ impl Shard {
             paused: false,
             beat,
             deadline_ms: self.now.mono_ms + delay,
+            timer_ms: u64::MAX,
             budget: client.command_rate_burst.saturating_mul(1_000),
             budget_ms: self.now.mono_ms as u32,
             refused: 0,
         };
-        self.wheel.schedule(timer_key(slot, session.generation), session.deadline_ms);
         if let Some(place) = self.sessions.get_mut(index) {
             *place = Some(session);
         }
+        self.arm(slot);
         self.metrics.sessions.add(1);
         self.send(slot, hello.greeting, false, fx);
         if let Endpoint::Plain { room, .. } = hello.endpoint {

@@ -26,8 +26,9 @@ impl Wheel {
         Wheel { slots: vec![Vec::new(); SLOTS], occupied: [0; SLOTS / 64], tick: now_ms / TICK_MS }
     }
 
-    /// Lets `key` fire at `at_ms` or up to a tick later.
-    pub fn schedule(&mut self, key: u64, at_ms: u64) {
+    /// Lets `key` fire at `at_ms` or up to a tick later, or at the horizon if that comes first.
+    /// Returns when it fires, in milliseconds.
+    pub fn schedule(&mut self, key: u64, at_ms: u64) -> u64 {
         let wanted = at_ms.div_ceil(TICK_MS);
         let tick = wanted.clamp(self.tick, self.tick + SLOTS as u64 - 1);
         let slot = (tick % SLOTS as u64) as usize;
@@ -37,6 +38,7 @@ impl Wheel {
             keys.push(key);
             *word |= 1 << (slot % 64);
         }
+        tick * TICK_MS
     }
 
     /// Moves to `now_ms` and appends every key whose time has come.

@@ -283,6 +283,26 @@ fn heartbeat_and_deadlines() {
 }
 
 #[test]
+fn a_ping_interval_beyond_the_horizon_of_the_wheel() {
+    let mut world = World::new(1, |config| {
+        config.client.ping_interval = std::time::Duration::from_secs(200);
+        config.client.stale_close_delay = std::time::Duration::from_secs(150);
+    });
+    let stale = world.open(0, Endpoint::Protocol);
+    let alive = world.client(0);
+    let mut pings = 0;
+    for second in 0..1_000 {
+        world.pass(1_000);
+        assert_eq!(world.clients[stale].open, second < 149, "{second}");
+        if world.take(alive).contains(&"{}".to_owned()) {
+            pings += 1;
+            world.send(alive, "{}");
+        }
+    }
+    assert!(world.clients[alive].open && (4..=6).contains(&pings), "{pings}");
+}
+
+#[test]
 fn too_many_commands() {
     let mut world = World::new(1, |config| {
         config.client.command_rate_limit = 10;
