@@ -106,7 +106,7 @@ step_conformance() {
     python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null ||
         apt_install python3-venv || return 1
     tests/conformance/setup.sh "$AUTOBAHN_DIR" || return 1
-    "$RINGCHAT_BIN" --listen 127.0.0.1:0 --echo \
+    env -u RINGCHAT_BIN "$RINGCHAT_BIN" --listen 127.0.0.1:0 --echo \
         --set websocket.message_size_limit=20971520 --set client.queue_max_size=104857600 \
         >"$logs/server.log" 2>&1 &
     server=$!
