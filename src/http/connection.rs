@@ -157,11 +157,10 @@ async fn drive(
         let phase = state.phase.get();
         let limit = if phase == Phase::Head { shared.head_timeout } else { shared.idle_timeout };
         let deadline = state.since.get() + limit;
-        if drain {
-            if phase == Phase::Idle {
-                break;
-            }
-            Pin::new(&mut connection).graceful_shutdown();
+        // A request that has begun is still answered (with `Connection: close`). hyper's own
+        // graceful shutdown would also end a connection whose first bytes it has not yet read.
+        if drain && phase == Phase::Idle {
+            break;
         }
         let next = std::future::poll_fn(|cx| {
             let polled = Pin::new(&mut connection).poll(cx);
@@ -327,7 +326,7 @@ impl Service<Request<Incoming>> for Requests {
         Box::pin(async move {
             let mut router = shared.router.clone();
             let mut response = tower_service::Service::call(&mut router, request).await?;
-            if shared.places.crowded() {
+            if shared.places.closing() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
