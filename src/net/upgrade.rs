@@ -73,7 +73,6 @@ impl Worker {
     pub(super) fn upgrade(&mut self, slot: u32, upgrade: &Upgrade, rest: &[u8]) {
         match self.admit(slot, upgrade) {
             Ok(hello) => {
-                self.shared.sessions.fetch_add(1, Ordering::Relaxed);
                 if let Some(connection) = self.connections.get_mut(slot as usize) {
                     connection.counted = true;
                     connection.phase = Phase::Open;
@@ -85,6 +84,7 @@ impl Worker {
         }
     }
 
+    /// Everything that can refuse an upgrade. The connection is counted when this says yes.
     fn admit(&mut self, slot: u32, upgrade: &Upgrade) -> Result<Hello, Refusal> {
         let shared = self.shared.clone();
         let config = &shared.settings.config;
@@ -106,17 +106,22 @@ impl Worker {
             let reject = Reject::new(503, "the server is shutting down");
             return Err((reject, |m| &m.rejected_full));
         }
-        if shared.sessions.load(Ordering::Relaxed) >= shared.connections_max {
-            let reject = Reject::new(503, "the server has as many connections as it may");
-            return Err((reject, |m| &m.rejected_full));
-        }
         let identity = Shard::admit(&shared.settings, &endpoint, self.now.unix_ms)
             .map_err(|(status, reason)| (Reject::new(status, reason), UNAUTHORIZED))?;
         let client = random_client_id().ok_or_else(|| {
             let reject = Reject::new(503, "no random numbers to be had");
             (reject, bad)
         })?;
-        self.count_address(slot)?;
+        let max = shared.connections_max;
+        let one_more = |n: usize| (n < max).then_some(n + 1);
+        if shared.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+            let reject = Reject::new(503, "the server has as many connections as it may");
+            return Err((reject, |m| &m.rejected_full));
+        }
+        if let Err(refusal) = self.count_address(slot) {
+            shared.sessions.fetch_sub(1, Ordering::Relaxed);
+            return Err(refusal);
+        }
         Ok(Hello {
             endpoint,
             identity,

@@ -1,0 +1,154 @@
+//! Contradictions are refused, and who may come in follows from the whole.
+
+use super::*;
+
+#[test]
+fn contradictions_name_key_and_cure() {
+    let ns = "channel.without_namespace";
+    let option = |o: &str| format!("--set={ns}.{o}");
+    for (args, key, cure) in [
+        (vec!["--listen=0.0.0.0:1"], "listen", "client.allow_guests = true"),
+        (vec!["--listen=0.0.0.0:1"], "listen", "client.token.hmac_secret_key"),
+        (vec!["--listen=[::]:1"], "listen", "client.insecure = true"),
+        (vec!["--listen=127.0.0.1:1", "--listen=192.0.2.1:1"], "listen", "192.0.2.1:1"),
+        (vec!["--set=listen="], "listen", "give at least one"),
+        (vec!["--listen=127.0.0.1:1", "--listen=127.0.0.1:1"], "listen", "there twice"),
+        (vec!["--insecure", "--listen=127.0.0.1:1", "--listen=0.0.0.0:1"], "listen", "overlaps"),
+        (
+            vec![
+                "--set=client.allow_guests=false",
+                "--set=client.allow_anonymous_connect_without_token=false",
+            ],
+            "client.allow_guests",
+            "nobody could ever connect",
+        ),
+        (
+            vec!["--set=client.token.hmac_secret_key=0123456789012345678901234567890"],
+            "client.token.hmac_secret_key",
+            "has 31 bytes",
+        ),
+        (vec!["--set=client.channel_limit=0"], "client.channel_limit", "more than 0"),
+        (vec!["--set=client.ping_interval=0s"], "client.ping_interval", "more than 0"),
+        (vec!["--set=client.pong_timeout=0s"], "client.pong_timeout", "more than 0"),
+        (vec!["--set=client.stale_close_delay=0s"], "client.stale_close_delay", "more than 0"),
+        (vec!["--set=channel.max_length=0"], "channel.max_length", "more than 0"),
+        (vec!["--set=channel.rooms_max=0"], "channel.rooms_max", "more than 0"),
+        (
+            vec!["--set=websocket.message_size_limit=0"],
+            "websocket.message_size_limit",
+            "more than 0",
+        ),
+        (
+            vec!["--set=http_server.connection_limit=0"],
+            "http_server.connection_limit",
+            "more than 0",
+        ),
+        (vec!["--set=http_server.head_timeout=0s"], "http_server.head_timeout", "more than 0"),
+        (vec!["--set=shutdown.timeout=0s"], "shutdown.timeout", "more than 0"),
+        (vec!["--set=client.command_rate_burst=0"], "client.command_rate_burst", "more than 0"),
+        (vec!["--set=client.pong_timeout=25s"], "client.pong_timeout", "shorter than"),
+        (vec!["--set=shutdown.spread=30s"], "shutdown.spread", "shorter than"),
+        (
+            vec!["--set=websocket.message_size_limit=262145"],
+            "websocket.message_size_limit",
+            "Raise client.queue_max_size to 1048580",
+        ),
+        (vec!["--set=client.queue_max_size=4294967296"], "client.queue_max_size", "at most"),
+        (vec!["--set=http_server.head_size_limit=0"], "http_server.head_size_limit", "at least"),
+        (vec!["--set=http_server.head_size_limit=8191"], "http_server.head_size_limit", "at least"),
+        (vec!["--set=client.queue_total_max_size=1000"], "client.queue_total_max_size", "less"),
+        (
+            vec!["--max-connections=5", "--set=client.connection_limit_per_address=6"],
+            "client.connection_limit_per_address",
+            "more than client.connection_limit (5)",
+        ),
+        (vec![&option("history_size=5")], &format!("{ns}.history_size"), "needs history_ttl"),
+        (vec![&option("history_ttl=5s")], &format!("{ns}.history_ttl"), "needs history_size"),
+        (vec![&option("force_recovery=true")], &format!("{ns}.force_recovery"), "set history_size"),
+        (
+            vec!["--set=channel.namespaces.chat.droppable=true"],
+            "channel.namespaces.chat.droppable",
+            "contradicts history_size",
+        ),
+        (
+            vec!["--set=channel.history_total_max_size=0"],
+            "channel.namespaces.chat.history_size",
+            "channel.history_total_max_size",
+        ),
+    ] {
+        let said = problems(&args, &[]);
+        let hit = said.lines().any(|l| l.starts_with(&format!("{key}: ")) && l.contains(cure));
+        assert!(hit, "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn namespaces_built_in_code_are_checked_too() {
+    let mut config = Config::default();
+    let twice = config.channel.namespaces[0].clone();
+    config.channel.namespaces.push(twice);
+    let bad = Namespace { name: "a:b".into(), options: NamespaceOptions::default() };
+    config.channel.namespaces.push(bad);
+    let keys: Vec<String> = config.validate().unwrap_err().into_iter().map(|p| p.key).collect();
+    assert_eq!(keys, ["channel.namespaces.chat", "channel.namespaces"]);
+}
+
+#[test]
+fn origins_are_what_browsers_send() {
+    for (origin, wrong) in [
+        ("*", None),
+        ("null", None),
+        ("https://chat.example.com", None),
+        ("http://localhost:8080", None),
+        ("http://[::1]:8080", None),
+        ("http://[::1]", None),
+        ("capacitor://localhost", None),
+        ("chat.example.com", Some("is no origin")),
+        ("https://", Some("is no origin")),
+        ("://host", Some("is no origin")),
+        ("https://host:port", Some("is no origin")),
+        ("https://:80", Some("is no origin")),
+        ("https://host/", Some("more than scheme, host and port")),
+        ("https://user@host", Some("more than scheme, host and port")),
+        ("https://*.example.com", None),
+        ("https://Example.com:443", None),
+        ("https://a*.example.com", Some("pattern")),
+        ("https://*", Some("pattern")),
+        ("https://*.", Some("is no origin")),
+        ("https://münchen.example", Some("punycode")),
+    ] {
+        let config = Config {
+            client: ClientConfig { allowed_origins: vec![origin.into()], ..Default::default() },
+            ..Default::default()
+        };
+        match (config.validate(), wrong) {
+            (Ok(()), None) => {}
+            (Err(problems), Some(wrong)) => {
+                assert_eq!(problems[0].key, "client.allowed_origins");
+                assert!(problems[0].message.contains(wrong), "{origin}: {}", problems[0]);
+            }
+            (result, _) => panic!("{origin}: {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_may_come_in() {
+    let token = "--set=client.token.hmac_secret_key=01234567890123456789012345678901";
+    // arguments; guests, anonymous, open
+    for (args, expected) in [
+        (vec![], (true, true, true)),
+        (vec!["--listen=[::1]:1"], (true, true, true)),
+        (vec!["--listen=[::ffff:127.0.0.1]:1"], (true, true, true)),
+        (vec![token], (false, false, false)),
+        (vec![token, "--set=client.allow_guests=true"], (true, false, false)),
+        (vec!["--set=client.allow_guests=false"], (false, true, true)),
+        (vec!["--listen=0.0.0.0:1", token], (false, false, false)),
+        (vec!["--listen=0.0.0.0:1", "--set=client.allow_guests=true"], (true, false, false)),
+        (vec!["--listen=0.0.0.0:1", "--insecure"], (true, true, true)),
+        (vec!["--insecure", "--set=client.allow_guests=false", token], (true, true, true)),
+    ] {
+        let c = good(&args, &[]);
+        assert_eq!((c.guests_allowed(), c.anonymous_allowed(), c.is_open()), expected, "{args:?}");
+    }
+}
