@@ -157,14 +157,17 @@ async fn drive(
         let phase = state.phase.get();
         let limit = if phase == Phase::Head { shared.head_timeout } else { shared.idle_timeout };
         let deadline = state.since.get() + limit;
-        if drain {
-            if phase == Phase::Idle {
-                break;
-            }
-            Pin::new(&mut connection).graceful_shutdown();
+        if drain && phase == Phase::Idle {
+            break;
         }
         let next = std::future::poll_fn(|cx| {
-            let polled = Pin::new(&mut connection).poll(cx);
+            let mut polled = Pin::new(&mut connection).poll(cx);
+            if polled.is_pending() && drain {
+                // Not before hyper has read what is there: it would end an unread connection
+                // without an answer.
+                Pin::new(&mut connection).graceful_shutdown();
+                polled = Pin::new(&mut connection).poll(cx);
+            }
             if polled.is_pending() && state.flushed.get() {
                 if state.upgrade.borrow().is_some() {
                     return Poll::Ready(Event::Upgrade);
