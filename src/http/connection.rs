@@ -157,17 +157,13 @@ async fn drive(
         let phase = state.phase.get();
         let limit = if phase == Phase::Head { shared.head_timeout } else { shared.idle_timeout };
         let deadline = state.since.get() + limit;
+        // A request that has begun is still answered (with `Connection: close`). hyper's own
+        // graceful shutdown would also end a connection whose first bytes it has not yet read.
         if drain && phase == Phase::Idle {
             break;
         }
         let next = std::future::poll_fn(|cx| {
-            let mut polled = Pin::new(&mut connection).poll(cx);
-            if polled.is_pending() && drain {
-                // Not before hyper has read what is there: it would end an unread connection
-                // without an answer.
-                Pin::new(&mut connection).graceful_shutdown();
-                polled = Pin::new(&mut connection).poll(cx);
-            }
+            let polled = Pin::new(&mut connection).poll(cx);
             if polled.is_pending() && state.flushed.get() {
                 if state.upgrade.borrow().is_some() {
                     return Poll::Ready(Event::Upgrade);
@@ -330,7 +326,7 @@ impl Service<Request<Incoming>> for Requests {
         Box::pin(async move {
             let mut router = shared.router.clone();
             let mut response = tower_service::Service::call(&mut router, request).await?;
-            if shared.places.crowded() {
+            if shared.places.closing() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }

@@ -151,9 +151,10 @@ impl Places {
         Some(Place(Arc::clone(places)))
     }
 
-    /// Over half full: then a connection is not kept alive, to make room for others.
-    fn crowded(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) > self.limit / 2
+    /// Whether a connection is not kept alive now: the server drains, or more than half of the
+    /// places are taken and others need room.
+    fn closing(&self) -> bool {
+        self.draining.load(Ordering::Relaxed) || self.taken.load(Ordering::Relaxed) > self.limit / 2
     }
 }
 

@@ -451,6 +451,20 @@ fn draining_finishes_what_was_begun() {
 }
 
 #[test]
+fn draining_answers_what_was_handed_over_before() {
+    let side = Side::start(|_| {});
+    // Handed over and drained at once: most of these are still in the queue then.
+    let mut clients: Vec<Client> = (0..50).map(|_| side.open(&get("/health", ""))).collect();
+    side.handle.drain(DEADLINE);
+    for client in &mut clients {
+        assert!(matches!(client.reply().status, 200 | 503));
+        client.assert_closed();
+    }
+    drop(clients);
+    side.handle.join();
+}
+
+#[test]
 fn draining_ends_at_its_deadline() {
     let side = Side::start(|_| {});
     let mut begun = side.open("GET /health HT");

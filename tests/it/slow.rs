@@ -21,12 +21,13 @@ fn small(server: &Server) -> TcpStream {
 
 #[test]
 fn a_slow_reader_is_let_go_and_recovers() {
-    // What is dropped with the queue has to fit into one recovery (300 publications, 256 KiB), and
-    // its reply into the queue again.
+    // What is dropped with the queue has to fit into one recovery, and its reply into seven eighths
+    // of the queue again: a push is a fifth larger than the publication in it.
     let server = Server::start(&[
         "client.queue_max_size=65536",
         "websocket.message_size_limit=16384",
         "presence.announce_max=0",
+        "channel.recovery_max_publication_limit=500",
         "client.command_rate_limit=0",
     ]);
     let mut slow = Socket::over(small(&server), client::PROTOCOL);
@@ -49,7 +50,7 @@ fn a_slow_reader_is_let_go_and_recovers() {
 
     // From here on the slow one reads nothing. Every message is waited for by the witness, so
     // that a delay of one member by another would show as a stop.
-    let text = "x".repeat(100);
+    let text = "x".repeat(40);
     let mut sent = 0;
     while server.metric("ringchat_disconnects_total", &[("reason", "slow")]) == 0 {
         assert!(sent < 50_000, "the slow one was never let go");
