@@ -160,8 +160,10 @@ run() {
         [ $((p + f)) -gt 0 ] || p=1
     else
         [ "$f" -gt 0 ] || f=1
-        echo "--- the end of $log"
-        tail -n 150 "$log"
+        echo "--- from $log"
+        grep -nE -A 5 '^test .* FAILED|panicked at|^not ok|^error|^FAILED' "$log" | head -n 100
+        echo "--- the end of it"
+        tail -n 50 "$log"
     fi
     passed=$((passed + p))
     failed=$((failed + f))
