@@ -57,6 +57,7 @@ impl Shard {
         let id = command.id;
         if matches!(command.request, Request::Pong) {
             self.pong(slot);
+            self.control_paced(slot, fx);
             return false;
         }
         if self.waits_for_room(slot, &command.request) {
@@ -89,6 +90,19 @@ impl Shard {
             }
             Some(Pace::GiveUp) => Err(Refusal::Close(codes::TOO_MANY_REQUESTS_CLOSE)),
             Some(Pace::Fine) | None => Ok(()),
+        }
+    }
+
+    /// Counts a ping or pong like a command, so that a flood of them ends too. True: it may be
+    /// answered.
+    pub(super) fn control_paced(&mut self, slot: u32, fx: &mut Effects) -> bool {
+        match self.paced(slot) {
+            Ok(()) => true,
+            Err(Refusal::Error(_)) => false,
+            Err(Refusal::Close(why)) => {
+                self.close(slot, why, fx);
+                false
+            }
         }
     }
 

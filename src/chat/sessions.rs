@@ -91,11 +91,16 @@ impl Shard {
         let purpose = session.purpose;
         match (message, purpose) {
             (Message::Ping(payload), _) => {
-                let frame = codec::pong_frame(payload);
-                self.send(slot, frame, false, fx);
+                if self.control_paced(slot, fx) {
+                    self.send(slot, codec::pong_frame(payload), false, fx);
+                }
             }
-            (Message::Pong(_), Purpose::Chat(Dialect::Plain) | Purpose::Echo) => self.pong(slot),
-            (Message::Pong(_), Purpose::Chat(Dialect::Json)) => {}
+            (Message::Pong(_), _) => {
+                if purpose != Purpose::Chat(Dialect::Json) {
+                    self.pong(slot);
+                }
+                self.control_paced(slot, fx);
+            }
             (Message::Close(code), _) => {
                 let code = code.map_or(codes::NORMAL.code, |(code, _)| code);
                 self.close_after(slot, code, "", FLUSH_BYTES_MAX, fx);

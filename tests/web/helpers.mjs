@@ -18,7 +18,10 @@ export const artifacts = fileURLToPath(new URL('tests/artifacts/', root));
 
 /** Starts the server; `listen`: its address. Resolves when it says that it listens. */
 export async function startServer({ listen = '127.0.0.1:0', args = [] } = {}) {
-  const child = spawn(binary, ['--listen', listen, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  // The tests' own settings are not the server's.
+  const { RINGCHAT_BIN, ...env } = process.env;
+  const stdio = ['ignore', 'pipe', 'pipe'];
+  const child = spawn(binary, ['--listen', listen, ...args], { env, stdio });
   const ended = once(child, 'exit');
   const said = [];
   const url = await new Promise((resolve, reject) => {

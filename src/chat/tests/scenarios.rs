@@ -323,6 +323,19 @@ fn too_many_commands() {
         world.say(index, json!({"id": id, "ping": {}}));
     }
     assert_eq!(world.clients[index].closed, Some((3013, "too many requests")));
+    // Pings and pongs count like commands.
+    let index = world.client(0);
+    (0..400).for_each(|_| world.send(index, "{}"));
+    assert_eq!(world.clients[index].closed, Some((3013, "too many requests")));
+    let index = world.plain(0, "chat:lobby", None);
+    world.settle();
+    let slot = world.clients[index].slot;
+    for _ in 0..400 {
+        if world.clients[index].open {
+            world.step(0, Input::Received { slot, message: Message::Ping(b"") });
+        }
+    }
+    assert_eq!(world.clients[index].closed, Some((3013, "too many requests")));
 }
 
 #[test]
