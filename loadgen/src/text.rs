@@ -53,7 +53,7 @@ impl Texts {
     }
 
     /// Reads the text that begins at the start of `bytes`. `None`: there is none, or it is
-    /// damaged. What follows it is the caller's to look at: it is [`Texts::len`] bytes long.
+    /// damaged. What follows it is the caller's to look at: it is `Texts::len` bytes long.
     pub fn read(&self, bytes: &[u8]) -> Option<Marker> {
         let text = bytes.get(..self.len)?;
         let rest = text.strip_prefix(b"~#")?;
