@@ -83,6 +83,7 @@ impl Socket {
             Ok(Message::Pong(_) | Message::Frame(_)) => self.read(),
             Ok(Message::Close(frame)) => Event::Closed(self.finish(frame)),
             Err(Error::Io(e)) if is_timeout(&e) => panic!("nothing came within {DEADLINE:?}"),
+            Err(Error::Io(e)) if e.kind() == ErrorKind::Interrupted => self.read(),
             Err(_) => Event::Closed(Closed::Cut),
         }
     }

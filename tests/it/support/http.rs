@@ -44,6 +44,8 @@ pub fn read_to_end(stream: &mut TcpStream) -> Response {
             Ok(0) => break,
             Ok(n) => bytes.extend_from_slice(&buffer[..n]),
             Err(e) if e.kind() == ErrorKind::ConnectionReset => break,
+            // A server process of another test has ended: SIGCHLD.
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => panic!("after {:?}: {e}", String::from_utf8_lossy(&bytes)),
         }
     }
@@ -59,7 +61,7 @@ pub fn read_one(stream: &mut TcpStream) -> Response {
         if bytes.windows(4).any(|w| w == b"\r\n\r\n") && response.body.len() == length(&response) {
             return response;
         }
-        assert_eq!(stream.read(&mut byte).unwrap(), 1, "ended after {bytes:?}");
+        stream.read_exact(&mut byte).unwrap_or_else(|e| panic!("ended after {bytes:?}: {e}"));
         bytes.push(byte[0]);
     }
 }
@@ -79,7 +81,7 @@ pub fn upgrade_status(address: SocketAddr, path: &str, headers: &str) -> u16 {
     stream.write_all(upgrade(address, path, headers).as_bytes()).unwrap();
     let mut line = Vec::new();
     let mut byte = [0];
-    while !line.ends_with(b"\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+    while !line.ends_with(b"\n") && stream.read_exact(&mut byte).is_ok() {
         line.push(byte[0]);
     }
     parse(&line).status
