@@ -1,8 +1,6 @@
 //! WebSocket frames as a client sees them (RFC 6455 section 5): its own are masked, the server's
 //! are not. Pure; tests at the end.
 
-use bytes::{BufMut, BytesMut};
-
 /// What a frame is (RFC 6455 section 5.2).
 pub mod opcode {
     #![allow(missing_docs)]
@@ -53,28 +51,39 @@ pub fn read(bytes: &[u8]) -> Result<Option<Frame<'_>>, NotAFrame> {
 }
 
 /// Appends one frame that is a whole message, masked with `key`.
-pub fn write(out: &mut BytesMut, opcode: u8, payload: &[u8], key: u32) {
+#[inline]
+pub fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8], key: u32) {
+    let key = key.to_ne_bytes();
+    let [a, b, c, d] = key;
     out.reserve(payload.len() + 14);
-    out.put_u8(0x80 | opcode);
     match payload.len() {
-        len @ 0..126 => out.put_u8(0x80 | len as u8),
+        len @ 0..126 => out.extend_from_slice(&[0x80 | opcode, 0x80 | len as u8, a, b, c, d]),
         len @ 126..=0xFFFF => {
-            out.put_u8(0x80 | 126);
-            out.put_u16(len as u16);
+            let [e, f] = (len as u16).to_be_bytes();
+            out.extend_from_slice(&[0x80 | opcode, 0x80 | 126, e, f, a, b, c, d]);
         }
         len => {
-            out.put_u8(0x80 | 127);
-            out.put_u64(len as u64);
+            out.extend_from_slice(&[0x80 | opcode, 0x80 | 127]);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+            out.extend_from_slice(&key);
         }
     }
-    let key = key.to_ne_bytes();
-    out.put_slice(&key);
     let start = out.len();
-    out.put_slice(payload);
-    for chunk in out[start..].chunks_mut(4) {
-        for (byte, key) in chunk.iter_mut().zip(key) {
-            *byte ^= key;
-        }
+    out.extend_from_slice(payload);
+    mask(&mut out[start..], key);
+}
+
+/// Masks `bytes` with `key`, or takes the mask off.
+#[inline]
+pub fn mask(bytes: &mut [u8], key: [u8; 4]) {
+    let [a, b, c, d] = key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= key;
     }
 }
 
@@ -127,18 +136,20 @@ mod tests {
 
     #[test]
     fn writes_what_a_server_reads() {
-        for len in [0, 1, 5, 125, 126, 65_535, 65_536] {
+        for len in [0, 1, 5, 7, 8, 9, 15, 125, 126, 65_535, 65_536] {
             let payload = (0..len).map(|i| i as u8).collect::<Vec<_>>();
-            let mut out = BytesMut::new();
+            let mut out = b"before".to_vec();
             write(&mut out, opcode::TEXT, &payload, 0xDEAD_BEEF);
-            let mut cursor = std::io::Cursor::new(&out[..]);
+            let mut cursor = std::io::Cursor::new(&out[6..]);
             let (header, read) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
             assert_eq!(read as usize, len);
-            let mask = header.mask.unwrap();
-            let start = cursor.position() as usize;
+            let start = 6 + cursor.position() as usize;
+            let key = header.mask.unwrap();
             let plain =
-                out[start..].iter().enumerate().map(|(i, b)| b ^ mask[i % 4]).collect::<Vec<_>>();
+                out[start..].iter().enumerate().map(|(i, b)| b ^ key[i % 4]).collect::<Vec<_>>();
             assert_eq!(plain, payload);
+            mask(&mut out[start..], key);
+            assert_eq!(out[start..], payload, "the mask comes off");
         }
     }
 }

@@ -1,41 +1,44 @@
 //! Parses, runs, prints; maps the result to an exit status.
 
 use clap::Parser;
-use ringchat_loadgen::options::{Format, Options, Plan};
-use ringchat_loadgen::report::exit;
-use std::io::{IsTerminal, Write};
+use ringchat_loadgen::options::{Cli, Command, Compare, Format, Options};
+use ringchat_loadgen::plan::Plan;
+use ringchat_loadgen::progress;
+use ringchat_loadgen::record::Record;
+use ringchat_loadgen::report::{self, Report, compare, exit};
+use ringchat_loadgen::system::{self, ServerProcesses};
+use ringchat_loadgen::{child, scenario, search};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let format = options.format;
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let plan = match Plan::new(options, cpus) {
-        Ok(plan) => plan,
+    let arguments = match scenario::arguments(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
         Err(why) => return fail(exit::USAGE, &why),
     };
-    raise_descriptor_limit();
-    let interrupt = Arc::new(AtomicBool::new(false));
-    watch_interrupt(Arc::clone(&interrupt));
-    let mut progress = Progress::new();
-    let result = ringchat_loadgen::run(plan, &interrupt, |line| progress.show(line));
-    progress.clear();
-    let report = match result {
-        Ok(report) => report,
-        Err(why) => return fail(exit::FAILED, &why),
+    let cli = Cli::parse_from(arguments);
+    system::raise_descriptor_limit();
+    let done = match (cli.command, cli.options) {
+        (Some(Command::Compare(what)), _) => compare_runs(&what),
+        (Some(Command::Child), _) => child::serve().map(|()| exit::OK).map_err(failed),
+        (None, Some(options)) => load(options),
+        // clap asks for options where there is no command.
+        (None, None) => Err((exit::USAGE, "nothing to do: see --help".into())),
     };
-    let printed = match format {
-        Format::Text => Ok(report.to_text()),
-        Format::Json => report.to_json(),
-    };
-    match printed.map(|text| std::io::stdout().write_all(text.as_bytes())) {
-        Ok(Ok(())) => ExitCode::from(report.exit_code()),
-        Ok(Err(error)) => fail(exit::FAILED, &format!("cannot print the result: {error}")),
-        Err(error) => fail(exit::FAILED, &format!("cannot print the result: {error}")),
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err((code, why)) => fail(code, &why),
     }
+}
+
+/// An exit status, and why.
+type Failure = (u8, String);
+
+fn failed(why: String) -> Failure {
+    (exit::FAILED, why)
 }
 
 fn fail(code: u8, why: &str) -> ExitCode {
@@ -43,13 +46,77 @@ fn fail(code: u8, why: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// A connection is a descriptor: asks for as many as the process may have.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // If it stays low, opening says so.
-    let _ = setrlimit(Resource::Nofile, limit);
+/// A run, or a search.
+fn load(options: Options) -> Result<u8, Failure> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = Plan::new(options, cpus).map_err(|why| (exit::USAGE, why))?;
+    let options = plan.options.clone();
+    let interrupt = Arc::new(AtomicBool::new(false));
+    watch_interrupt(Arc::clone(&interrupt));
+    if options.find_max {
+        return find(&plan, &options, &interrupt);
+    }
+    let (report, record) = run(plan, &interrupt).map_err(failed)?;
+    if let Some(path) = &options.html {
+        let page = report::html(&report, &record).map_err(failed)?;
+        save(path, page.as_bytes())?;
+    }
+    if let Some(path) = &options.hgrm {
+        save(path, report::hgrm(&record.totals.latency).as_bytes())?;
+    }
+    if let Some(path) = &options.interval_log {
+        save(path, &report::interval_log(&record).map_err(failed)?)?;
+    }
+    match options.format {
+        Format::Text => print(&report.to_text())?,
+        Format::Json => print(&report.to_json().map_err(|error| failed(error.to_string()))?)?,
+    }
+    Ok(report.exit_code())
+}
+
+fn run(plan: Plan, interrupt: &AtomicBool) -> Result<(Report, Record), String> {
+    let mut environment = system::environment();
+    environment.server = ServerProcesses::new(&plan.options.server_pid)?.command();
+    let mut watch = progress::watch(plan.options.quiet);
+    let (plan, record) = ringchat_loadgen::run(plan, interrupt, watch.as_mut())?;
+    Ok((Report::new(&plan, &record, environment), record))
+}
+
+fn find(plan: &Plan, options: &Options, interrupt: &AtomicBool) -> Result<u8, Failure> {
+    let one = |rate| run(plan.with_rate(rate), interrupt).map(|(report, _)| report);
+    let interrupted = || interrupt.load(Ordering::Relaxed);
+    let found = search::search(&options.slo, options.find_from, one, interrupted);
+    let found = found.map_err(failed)?;
+    if let Some(path) = &options.html {
+        let page = report::search::html(&found).map_err(failed)?;
+        save(path, page.as_bytes())?;
+    }
+    match options.format {
+        Format::Text => print(&found.to_text())?,
+        Format::Json => print(&found.to_json().map_err(|error| failed(error.to_string()))?)?,
+    }
+    Ok(found.exit_code())
+}
+
+fn compare_runs(what: &Compare) -> Result<u8, Failure> {
+    let groups = compare::load(&what.reports).map_err(|why| (exit::USAGE, why))?;
+    let comparison = compare::compare(&groups);
+    match what.format {
+        Format::Text => print(&comparison.to_text())?,
+        Format::Json => print(&comparison.to_json().map_err(|error| failed(error.to_string()))?)?,
+    }
+    Ok(exit::OK)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let done = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    done.map_err(|error| failed(format!("cannot print the result: {error}")))
+}
+
+fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes)
+        .map_err(|error| failed(format!("cannot write {}: {error}", path.display())))
 }
 
 /// The first Ctrl-C or SIGTERM ends the run and prints what there is, the second leaves at once.
@@ -73,31 +140,4 @@ fn watch_interrupt(interrupt: Arc<AtomicBool>) {
             runtime.block_on(watch);
         }
     });
-}
-
-/// One line on a terminal that is written over; nothing elsewhere.
-struct Progress {
-    terminal: bool,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    const EVERY: Duration = Duration::from_millis(250);
-
-    fn new() -> Progress {
-        Progress { terminal: std::io::stderr().is_terminal(), shown: None }
-    }
-
-    fn show(&mut self, line: &str) {
-        if self.terminal && self.shown.is_none_or(|at| at.elapsed() >= Progress::EVERY) {
-            eprint!("\r\x1b[K{line}");
-            self.shown = Some(Instant::now());
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown.take().is_some() {
-            eprint!("\r\x1b[K");
-        }
-    }
 }

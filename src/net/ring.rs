@@ -31,7 +31,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
-use std::time::Duration;
 use tokio_uring::{InFlightOneshot, OneshotOutputTransform, UnsubmittedOneshot};
 
 /// Submission queue entries. A fuller turn submits in between, so this is no limit.
@@ -332,6 +331,18 @@ pub fn send_vectored(
     unsafe { Op::submit(token, vectored, entry) }
 }
 
+/// Sends all of `bytes` as one operation; the vector comes back, for the next send. For clients,
+/// whose bytes go to one socket only. Result: as [`send`].
+pub fn send_vec(token: Token, socket: BorrowedFd<'_>, bytes: Vec<u8>) -> Op<Vec<u8>> {
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let entry = opcode::Send::new(fd(socket), bytes.as_ptr(), len)
+        .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+        .build();
+    // SAFETY: the pointer is to `len` bytes on the heap, which stay where they are when the `Vec`
+    // is moved, and which nobody can change before the operation gives the `Vec` back.
+    unsafe { Op::submit(token, bytes, entry) }
+}
+
 /// Connects `socket` to `peer`. Result: 0.
 pub fn connect(token: Token, socket: BorrowedFd<'_>, peer: SocketAddr) -> Op<Box<SockAddr>> {
     let address = Box::new(SockAddr::from(peer));
@@ -340,10 +351,9 @@ pub fn connect(token: Token, socket: BorrowedFd<'_>, peer: SocketAddr) -> Op<Box
     unsafe { Op::submit(token, address, entry) }
 }
 
-/// Completes with `ETIME` after `after`, to the kernel's clock (finer than a tokio timer, whose
-/// unit is 1 ms).
-pub fn timeout(token: Token, after: Duration) -> Op<Box<Timespec>> {
-    let after = Box::new(Timespec::from(after));
+/// Completes with `ETIME` after the time that `after` holds, to the kernel's clock (finer than a
+/// tokio timer, whose unit is 1 ms). The box comes back, for the next one.
+pub fn timeout(token: Token, after: Box<Timespec>) -> Op<Box<Timespec>> {
     let entry = opcode::Timeout::new(&raw const *after).build();
     // SAFETY: the time lies in the box, which stays where it is when the `Box` is moved.
     unsafe { Op::submit(token, after, entry) }
@@ -372,6 +382,24 @@ pub fn recv_now(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
             return Err(error);
         }
     }
+}
+
+/// Lets a socket bind to an address and choose its port only when it connects
+/// (`IP_BIND_ADDRESS_NO_PORT`), so that a port can serve many pairs of addresses.
+pub fn bind_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the pointer is to an int of `len` bytes that outlives the call, which only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            len,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Shuts one or both directions down. `Both` ends every operation in flight on the socket, which

@@ -1,5 +1,6 @@
 // What the browser tests share: the server, the browser, and a window with somebody in it.
-// Environment: RINGCHAT_BIN (default target/release/ringchat), CHROMIUM (default /usr/bin/chromium).
+// Environment: RINGCHAT_BIN (default target/release/ringchat), LOADGEN_BIN (default: beside it),
+// CHROMIUM (default /usr/bin/chromium).
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -7,11 +8,15 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const root = new URL('../../', import.meta.url);
 const binary = process.env.RINGCHAT_BIN ?? fileURLToPath(new URL('target/release/ringchat', root));
+
+/** The load generator, built with the server. */
+export const loadgen = process.env.LOADGEN_BIN ?? join(dirname(binary), 'ringchat-loadgen');
 
 /** Where the screenshots go. */
 export const artifacts = fileURLToPath(new URL('tests/artifacts/', root));
@@ -40,6 +45,7 @@ export async function startServer({ listen = '127.0.0.1:0', args = [] } = {}) {
   return {
     url,
     address: new URL(url).host,
+    pid: child.pid,
     /** Asks it to stop, as an operator does, and waits until it is out. */
     async stop() {
       child.kill('SIGTERM');
@@ -186,9 +192,9 @@ export function assertNoProblems(page, allowed = []) {
 export const REFUSED = /^(error|warning): WebSocket connection to .* failed/;
 
 /** The folder for screenshots, made if it is not there. */
-export function screenshot(page, name) {
+export function screenshot(page, name, options = {}) {
   mkdirSync(artifacts, { recursive: true });
-  return page.screenshot({ path: `${artifacts}${name}.png` });
+  return page.screenshot({ path: `${artifacts}${name}.png`, ...options });
 }
 
 /** Ends the page's WebSocket and lets no new one open until `restore()`. */
@@ -229,4 +235,43 @@ export async function burst({ url, name, prefix, each }) {
     });
     client.start();
   });
+}
+
+/** Runs in the page: texts in sight whose contrast is below 4.5. */
+export function lowContrast() {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = (color) => {
+    const [r, g, b] = color.map((part) => {
+      const c = part / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const color = rgba(getComputedStyle(at).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255, 255];
+  };
+  const foreground = (node) => {
+    const style = getComputedStyle(node);
+    return node instanceof SVGElement ? style.fill : style.color;
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !node.checkVisibility({ visibilityProperty: true })) continue;
+    const [light, dark] = [luminance(rgba(foreground(node))), luminance(behind(node))].sort((a, b) => b - a);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    if (ratio < 4.5) found.push(`${node.getAttribute('class') || node.tagName} "${walker.currentNode.data.slice(0, 20)}": ${ratio.toFixed(2)}`);
+  }
+  return found;
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, burst, cutConnection, enter, freshRoom, hears, joined, launch, openWindow, person, say, screenshot, startServer } from './helpers.mjs';
+import { assertNoProblems, burst, cutConnection, enter, freshRoom, hears, joined, launch, lowContrast, openWindow, person, say, screenshot, startServer } from './helpers.mjs';
 
 let browser;
 let server;
@@ -41,41 +41,6 @@ test('every text has contrast, in light and in dark', async () => {
     assert.deepEqual(await page.evaluate(lowContrast), [], `offline, ${colorScheme}`);
   }
 });
-
-/** Runs in the page: texts in sight whose contrast is below 4.5. */
-function lowContrast() {
-  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const rgba = (color) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = color;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = (color) => {
-    const [r, g, b] = color.map((part) => {
-      const c = part / 255;
-      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const color = rgba(getComputedStyle(at).backgroundColor);
-      if (color[3] === 255) return color;
-    }
-    return [255, 255, 255, 255];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || !node.checkVisibility({ visibilityProperty: true })) continue;
-    const [light, dark] = [luminance(rgba(getComputedStyle(node).color)), luminance(behind(node))].sort((a, b) => b - a);
-    const ratio = (light + 0.05) / (dark + 0.05);
-    if (ratio < 4.5) found.push(`${node.className || node.tagName} "${walker.currentNode.data.slice(0, 20)}": ${ratio.toFixed(2)}`);
-  }
-  return found;
-}
 
 test('who wants less motion has none', async () => {
   const page = await person(browser, freshRoom(server), 'vera', { reducedMotion: 'reduce' });

@@ -1,16 +1,20 @@
 //! Whole runs against a server that misbehaves on demand (`stub.rs`): the report must say exactly
-//! what went wrong.
+//! what went wrong. Runs of the program itself: `program.rs`.
 #![allow(clippy::unwrap_used)]
 
+mod program;
 mod stub;
+mod stub_itself;
+mod unrest;
 
 use clap::Parser;
-use ringchat_loadgen::options::{Options, Plan};
-use ringchat_loadgen::report::{Checks, Report, Verdict};
-use std::io::Read;
+use ringchat_loadgen::options::Cli;
+use ringchat_loadgen::plan::Plan;
+use ringchat_loadgen::progress;
+use ringchat_loadgen::record::Counts;
+use ringchat_loadgen::report::{Environment, Report, Verdict};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use stub::Fault;
 
 /// 12 members in 3 rooms, 2 senders in each; 240 messages, of which 80 in each room.
@@ -19,15 +23,20 @@ const LOAD: &str = "--connections 12 --rooms 3 --senders 6 --rate 400 --warmup 1
                     --allow-saturation";
 
 /// The command line of a run: [`LOAD`], less what `more` overrides, and `more`.
-fn arguments(server: SocketAddr, more: &str) -> Vec<String> {
+pub(crate) fn arguments(server: SocketAddr, more: &str) -> Vec<String> {
     let words = LOAD.split_whitespace().collect::<Vec<_>>();
     let flags = words.split(|word| word.starts_with("--")).skip(1);
     let names = words.iter().filter(|word| word.starts_with("--"));
-    let kept = names.zip(flags).filter(|(name, _)| {
-        let name = if **name == "--rate" && more.contains("--closed") { "--closed" } else { name };
-        !more.contains(name)
+    let given = |name: &str| more.split_whitespace().any(|word| word == name);
+    let kept = names.zip(flags).filter(|(name, _)| match **name {
+        "--rate" => !given("--closed") && !given("--rate"),
+        "--senders" => !given("--senders-per-room") && !given("--senders"),
+        name => !given(name),
     });
-    let mut all = vec!["ringchat-loadgen".to_owned(), format!("--url=ws://{server}")];
+    let mut all = vec!["ringchat-loadgen".to_owned()];
+    if !given("--url") {
+        all.push(format!("--url=ws://{server}"));
+    }
     for (name, values) in kept {
         all.push((*name).to_owned());
         all.extend(values.iter().map(|value| (*value).to_owned()));
@@ -36,80 +45,175 @@ fn arguments(server: SocketAddr, more: &str) -> Vec<String> {
     all
 }
 
-fn run(fault: Fault, more: &str) -> Report {
-    let options = Options::parse_from(arguments(stub::start(fault), more));
-    let plan = Plan::new(options, 2).unwrap();
-    ringchat_loadgen::run(plan, &AtomicBool::new(false), |_| ()).unwrap()
+fn try_run(server: SocketAddr, more: &str) -> Result<Report, String> {
+    let cli = Cli::parse_from(arguments(server, more));
+    let plan = Plan::new(cli.options.unwrap(), 2)?;
+    let mut watch = progress::watch(true);
+    let interrupt = AtomicBool::new(false);
+    let (plan, record) = ringchat_loadgen::run(plan, &interrupt, watch.as_mut())?;
+    assert!(!interrupt.load(Ordering::Relaxed));
+    Ok(Report::new(&plan, &record, Environment::default()))
 }
 
-/// Runs both dialects; all of `expected` must come out, and only that.
-fn check(fault: Fault, expected: Checks) {
-    for dialect in ["--dialect ringchat", "--dialect plain"] {
-        let report = run(fault, dialect);
-        let all = Checks { sent: 240, owed: 960, ..expected.clone() };
-        let all = Checks { delivered: all.owed - all.missing, ..all };
-        assert_eq!(report.checks, all, "{dialect}\n{}", report.to_text());
-        let code = if expected == Checks::default() { 0 } else { 3 };
-        assert_eq!(report.exit_code(), code);
+pub(crate) fn run_at(server: SocketAddr, more: &str) -> Report {
+    try_run(server, more).unwrap()
+}
+
+pub(crate) fn run(fault: Fault, more: &str) -> Report {
+    run_at(stub::start(fault), more)
+}
+
+/// Runs all that speaks rooms; all of `expected` must come out, and only that; a fault in words
+/// must begin with `words`.
+fn check(fault: Fault, expected: Counts, words: &str) {
+    for dialect in ["ringchat", "ringchat --encoding protobuf", "plain", "raw"] {
+        let report = run(fault, &format!("--dialect {dialect}"));
+        let delivered = 960 - expected.missing;
+        let all = Counts { sent: 240, delivered, ..expected.clone() };
+        let held_back = report.checks.counts.held_back;
+        let all = Counts { held_back, ..all };
+        assert_eq!(report.checks.counts, all, "{dialect}\n{}", report.to_text());
+        assert_eq!(report.checks.owed, 960);
+        let good = expected == Counts::default();
+        assert_eq!(report.exit_code(), if good { 0 } else { 3 }, "{dialect}");
+        assert_eq!(report.faults.is_empty(), good, "{:?}", report.faults);
+        assert!(report.faults.iter().all(|f| f.starts_with(words)), "{:?}", report.faults);
     }
 }
 
 #[test]
 fn a_good_server_passes() {
-    check(Fault::Nothing, Checks::default());
+    check(Fault::Nothing, Counts::default(), "");
 }
 
 #[test]
 fn a_dropped_delivery_is_missing() {
-    check(Fault::Drop, Checks { missing: 1, ..Checks::default() });
+    check(Fault::Drop, Counts { missing: 1, ..Counts::default() }, "missing: message ");
 }
 
 #[test]
 fn a_repeated_delivery_is_a_duplicate() {
-    check(Fault::Repeat, Checks { duplicate: 1, ..Checks::default() });
+    check(Fault::Repeat, Counts { duplicate: 1, ..Counts::default() }, "duplicate: ");
 }
 
 #[test]
 fn a_swapped_delivery_is_out_of_order() {
-    check(Fault::Swap, Checks { out_of_order: 1, ..Checks::default() });
+    check(Fault::Swap, Counts { out_of_order: 1, ..Counts::default() }, "out of order: ");
 }
 
 #[test]
 fn a_damaged_delivery_is_corrupt_and_missing() {
-    check(Fault::Damage, Checks { corrupt: 1, missing: 1, ..Checks::default() });
+    let report = run(Fault::Damage, "");
+    let counts = &report.checks.counts;
+    assert_eq!((counts.corrupt, counts.missing, counts.delivered), (1, 1, 959));
+    assert!(report.faults[0].starts_with("corrupt: at connection "), "{:?}", report.faults);
+    assert_eq!(report.exit_code(), 3);
 }
 
 #[test]
-fn a_delayed_delivery_is_late() {
-    let report = run(Fault::Delay(40), "");
+fn faults_name_the_message() {
+    // With one sender and one room, the 21st message is the one that is hit.
+    for (fault, words) in [
+        (Fault::Drop, "missing: message 20 of sender 0, at connection "),
+        (Fault::Repeat, "duplicate: came again: message 20 of sender 0, at connection "),
+        (Fault::Swap, "out of order: came after a later one: message 20 of sender 0, at "),
+    ] {
+        let report = run(fault, "--rooms 1 --senders 1");
+        assert_eq!(report.faults.len(), 1, "{:?}", report.faults);
+        assert!(report.faults[0].starts_with(words), "{:?}", report.faults);
+    }
+}
+
+#[test]
+fn a_delivery_that_is_held_for_200_ms_shows() {
+    let report = run(Fault::DelayMs(200), "");
     assert_eq!(report.verdict, Verdict::Ok, "{}", report.to_text());
-    // 40 messages of a room, of which 133 are due per second.
-    assert!(report.latency.max_ms >= 250.0, "{}", report.to_text());
-    assert!(report.latency.p50_ms < report.latency.max_ms / 2.0, "{}", report.to_text());
+    assert!(report.latency.p999_ms >= 190.0, "{}", report.to_text());
+    assert!(report.latency.p50_ms < 100.0, "{}", report.to_text());
+}
+
+#[test]
+fn a_server_that_stalls_shows_although_the_senders_were_blocked() {
+    // More than fits into the socket buffers while the server does not read.
+    let load = "--payload 60000 --senders 1 --rate 400 --rooms 1 --connections 2 --drain 5s";
+    let report = run(Fault::BlockSenders(400), load);
+    assert_eq!(report.verdict, Verdict::Ok, "{}", report.to_text());
+    assert!(report.generator.held_back > 0, "{}", report.to_text());
+    assert!(report.latency.p999_ms >= 300.0, "{}", report.to_text());
+    assert!(report.service.mean_ms < report.latency.mean_ms, "{}", report.to_text());
+}
+
+#[test]
+fn a_thread_that_gets_no_cpu_makes_the_run_invalid() {
+    let cores = core_affinity::get_core_ids().unwrap();
+    let core = cores[0];
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let busy = (0..4).map(|_| {
+        let stop = std::sync::Arc::clone(&stop);
+        std::thread::spawn(move || {
+            core_affinity::set_for_current(core);
+            while !stop.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        })
+    });
+    let busy = busy.collect::<Vec<_>>();
+    let server = stub::start(Fault::Nothing);
+    let words = arguments(server, &format!("--threads 1 --cpus {} --duration 2s", core.id));
+    let words = words.into_iter().filter(|word| word != "--allow-saturation");
+    let plan = Plan::new(Cli::parse_from(words).options.unwrap(), 2).unwrap();
+    let mut watch = progress::watch(true);
+    let result = ringchat_loadgen::run(plan, &AtomicBool::new(false), watch.as_mut());
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().unwrap());
+    let (plan, record) = result.unwrap();
+    let report = Report::new(&plan, &record, Environment::default());
+    assert_eq!((report.verdict, report.exit_code()), (Verdict::Invalid, 3), "{}", report.to_text());
+    assert!(report.warnings.iter().any(|w| w.contains("CPU")), "{:?}", report.warnings);
 }
 
 #[test]
 fn a_refused_message_is_refused() {
     let report = run(Fault::Refuse, "");
-    let checks = &report.checks;
-    assert_eq!((checks.refused, checks.missing, checks.unanswered), (1, 0, 0));
-    assert_eq!((checks.owed, checks.delivered), (956, 956));
+    let counts = &report.checks.counts;
+    assert_eq!((counts.refused, counts.missing, counts.unanswered), (1, 0, 0));
+    assert_eq!((report.checks.owed, counts.delivered), (956, 956));
     assert!(report.to_text().contains("command_rate_limit"), "{}", report.to_text());
     assert_eq!(report.exit_code(), 3);
 }
 
 #[test]
+fn a_refused_message_does_not_stop_the_closed_loop() {
+    let report = run(Fault::Refuse, "--closed 1 --rooms 1 --senders 1");
+    assert_eq!(report.checks.counts.refused, 1);
+    assert!(report.checks.counts.sent > 22, "{}", report.to_text());
+}
+
+#[test]
+fn a_connection_that_the_server_shed_is_counted_apart() {
+    let report = run(Fault::Shed, "");
+    let counts = &report.checks.counts;
+    assert_eq!((counts.shed, counts.closed, counts.missing), (1, 0, 0), "{}", report.to_text());
+    assert!(counts.shed_deliveries > 0);
+    assert_eq!((report.closes[0].code, report.exit_code()), (3008, 0));
+    assert!(!report.warnings.is_empty());
+}
+
+#[test]
 fn a_closed_connection_is_counted_with_its_code() {
-    let report = run(Fault::Close, "");
-    assert_eq!((report.checks.closed, report.closes[0].code), (1, 3008));
-    assert!(report.checks.missing > 0);
-    assert_eq!(report.exit_code(), 3);
+    for (fault, code) in [(Fault::Close(4000), 4000), (Fault::Reset, 1006)] {
+        let report = run(fault, "");
+        let counts = &report.checks.counts;
+        assert_eq!((counts.closed, report.closes[0].code), (1, code), "{}", report.to_text());
+        assert!(counts.missing > 0);
+        assert_eq!(report.exit_code(), 3);
+    }
 }
 
 #[test]
 fn a_server_that_goes_away_ends_the_run() {
     let report = run(Fault::Vanish, "--duration 1h");
-    assert_eq!((report.checks.closed, report.closes[0].code), (12, 1006));
+    assert_eq!(report.checks.counts.closed, 12, "{}", report.to_text());
     assert_eq!(report.exit_code(), 3);
 }
 
@@ -117,60 +221,64 @@ fn a_server_that_goes_away_ends_the_run() {
 fn the_closed_loop_keeps_going_and_is_complete() {
     let report = run(Fault::Nothing, "--closed 5");
     assert_eq!(report.verdict, Verdict::Ok, "{}", report.to_text());
-    assert!(report.checks.sent > 100 && report.checks.owed == 4 * report.checks.sent);
-    assert_eq!(report.checks.delivered, report.checks.owed);
+    let counts = &report.checks.counts;
+    assert!(counts.sent > 100 && report.checks.owed == 4 * counts.sent);
+    assert_eq!(counts.delivered, report.checks.owed);
     assert!(report.latency.count > 0 && report.deliveries_per_s > 0.0);
 }
 
-/// Runs the program; its exit status, stdout and stderr.
-fn program(arguments: &[String]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_ringchat-loadgen"))
-        .args(&arguments[1..])
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+#[test]
+fn every_shape_of_load_is_complete() {
+    for more in [
+        "--arrivals poisson",
+        "--arrivals burst:20",
+        "--payload 64-3000",
+        "--rooms 4 --room-sizes zipf:1.2 --connections 40 --senders-per-room 3",
+        "--rooms 6 --active-rooms 2 --connections 30 --senders 4",
+        "--dialect echo --rooms 12 --senders 12",
+        "--dialect echo --rooms 12 --senders 12 --closed 4",
+        "--connect-rate 200",
+        "--namespace chat",
+        "--dialect raw --url ws://SERVER/x/{room} --hello hi-{i}-{n}",
+        "--source 127.0.0.5-127.0.0.7",
+    ] {
+        let server = stub::start(Fault::Nothing);
+        let report = run_at(server, &more.replace("SERVER", &server.to_string()));
+        assert_eq!(report.verdict, Verdict::Ok, "{more}\n{}", report.to_text());
+        assert!(report.checks.owed > 0 && report.checks.counts.sent > 50, "{more}");
+        let connections = report.setting.connections as u64;
+        assert_eq!(report.connect.handshake.count, connections, "{more}");
+        assert_eq!(report.connect.join.count, connections, "{more}");
+        let sum = report.seconds.iter().map(|second| second.delivered).sum::<u64>();
+        assert!(sum > 0 && sum <= report.checks.counts.delivered, "{more}: {sum}");
+    }
 }
 
 #[test]
-fn the_program_says_how_it_went() {
-    let good = stub::start(Fault::Nothing);
-    let (code, out, err) = program(&arguments(good, "--format json"));
-    assert_eq!((code, err.as_str()), (Some(0), ""));
-    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((&json["verdict"], &json["checks"]["owed"]), (&"ok".into(), &960.into()));
-
-    let (code, out, _) = program(&arguments(stub::start(Fault::Drop), ""));
-    assert_eq!(code, Some(3));
-    assert!(out.contains("1 missing") && out.contains("FAILED"), "{out}");
-
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (code, out, err) = program(&arguments(nobody, ""));
-    assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("cannot connect") && err.contains("refused"), "{err}");
-
-    let (code, _, err) = program(&arguments(good, "--senders 99"));
-    assert_eq!(code, Some(2));
-    assert!(err.contains("--senders 99"), "{err}");
-    assert_eq!(program(&["".into(), "--nonsense".into()]).0, Some(2));
+fn two_servers_share_the_rooms() {
+    let (one, two) = (stub::start(Fault::Nothing), stub::start(Fault::Nothing));
+    let report = run_at(one, &format!("--url ws://{one} --url ws://{two} --rooms 4"));
+    assert_eq!((report.verdict, report.checks.owed), (Verdict::Ok, 720), "{}", report.to_text());
 }
 
 #[test]
-fn an_interrupted_run_prints_what_there_is() {
-    let (server, messages) = stub::start_counted(Fault::Delay(20));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ringchat-loadgen"))
-        .args(&arguments(server, "--duration 1h --format json")[1..])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    messages.iter().take(240).for_each(drop);
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let mut out = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(json["verdict"], "interrupted", "{out}");
-    let owed = json["checks"]["owed"].as_u64().unwrap();
-    assert!(owed >= 240 && json["checks"]["delivered"].as_u64() == Some(owed), "{out}");
+fn presence_and_history_are_asked_for() {
+    for encoding in ["json", "protobuf"] {
+        let more = format!("--presence-rate 40 --history-rate 20 --encoding {encoding}");
+        let report = run(Fault::Nothing, &more);
+        assert_eq!(report.verdict, Verdict::Ok, "{}", report.to_text());
+        assert_eq!(report.presence.unwrap().count, 20, "{}", report.to_text());
+        assert_eq!(report.history.unwrap().count, 10, "{}", report.to_text());
+    }
+}
+
+#[test]
+fn tls_is_spoken_and_checked() {
+    let (server, ca) = stub::start_tls(Fault::Nothing);
+    let url = format!("--url wss://localhost:{}", server.port());
+    let report = run_at(server, &format!("{url} --ca {}", ca.display()));
+    assert_eq!((report.verdict, report.checks.owed), (Verdict::Ok, 960), "{}", report.to_text());
+    let (_, other) = stub::start_tls(Fault::Nothing);
+    let error = try_run(server, &format!("{url} --ca {}", other.display())).unwrap_err();
+    assert!(error.contains("certificate"), "{error}");
 }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 const T: Token = Token::new(7, Kind::Send);
 
@@ -140,7 +141,8 @@ fn a_timeout_passes() {
     let token = Token::new(0, Kind::Timer);
     on_ring(async {
         let start = std::time::Instant::now();
-        let (result, _) = finish(token, timeout(token, Duration::from_micros(300))).await;
+        let (result, _) =
+            finish(token, timeout(token, Box::new(Duration::from_micros(300).into()))).await;
         assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::ETIME));
         assert!(start.elapsed() >= Duration::from_micros(300));
     });
