@@ -211,8 +211,8 @@ pub struct Close {
     pub count: u64,
 }
 
-/// Faults that are kept in words.
-const FAULTS_MAX: usize = 20;
+/// Faults of a kind that are kept in words.
+const FAULTS_MAX: usize = 5;
 
 impl Totals {
     /// Adds what another thread or process counted.
@@ -240,7 +240,8 @@ impl Totals {
             self.close(close);
         }
         for fault in other.faults {
-            self.fault(|| fault);
+            let kind = fault.split(':').next().unwrap_or_default().to_owned();
+            self.fault(&kind, || fault[kind.len()..].trim_start_matches(": ").to_owned());
         }
         self.latency.add(&other.latency);
         self.service.add(&other.service);
@@ -266,10 +267,11 @@ impl Totals {
         }
     }
 
-    /// Notes in words what was wrong, unless there are many already.
-    pub fn fault(&mut self, words: impl FnOnce() -> String) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(words());
+    /// Notes in words what was wrong, unless there are several of this kind already.
+    pub fn fault(&mut self, kind: &str, words: impl FnOnce() -> String) {
+        let same = |fault: &&String| fault.split(':').next() == Some(kind);
+        if self.faults.iter().filter(same).count() < FAULTS_MAX {
+            self.faults.push(format!("{kind}: {}", words()));
         }
     }
 }
@@ -320,4 +322,37 @@ pub struct Record {
     pub kernel_drops: BTreeMap<String, u64>,
     /// Seconds since 1970 at the start.
     pub started_unix_s: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_faults_of_each_kind_are_kept() {
+        let faulty = |kind: &str| {
+            let mut totals = Totals::default();
+            (0..9).for_each(|at| totals.fault(kind, || format!("a: {at}")));
+            totals
+        };
+        let mut all = faulty("missing");
+        all.add(faulty("out of order"));
+        all.add(faulty("missing"));
+        assert_eq!(all.faults.len(), 10);
+        assert_eq!((&*all.faults[0], &*all.faults[9]), ("missing: a: 0", "out of order: a: 4"));
+    }
+
+    #[test]
+    fn times_come_back_from_json() {
+        for mut times in [Times::new(), Times::coarse()] {
+            (1..1_000).for_each(|k| times.record(k * 12_345));
+            let json = serde_json::to_string(&times).unwrap();
+            let back: Times = serde_json::from_str(&json).unwrap();
+            assert_eq!(back.histogram(), times.histogram());
+            let mut sum = Times::new();
+            sum.add(&back);
+            assert_eq!(sum.histogram().len(), 999);
+        }
+        assert!(serde_json::from_str::<Times>("\"bm9uc2Vuc2U=\"").is_err());
+    }
 }

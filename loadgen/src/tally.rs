@@ -127,16 +127,16 @@ impl Tally {
             Noted::New => {}
             Noted::Late => {
                 self.totals.counts.out_of_order += 1;
-                self.note_fault("out of order: came after a later one:", local, marker);
+                self.note_fault("out of order", "came after a later one:", local, marker);
             }
             Noted::Duplicate => {
                 self.totals.counts.duplicate += 1;
-                self.note_fault("duplicate: came again:", local, marker);
+                self.note_fault("duplicate", "came again:", local, marker);
                 return false;
             }
             Noted::Unsent => {
                 self.totals.counts.corrupt += 1;
-                self.note_fault("corrupt: was never sent:", local, marker);
+                self.note_fault("corrupt", "was never sent:", local, marker);
                 return false;
             }
         }
@@ -157,25 +157,26 @@ impl Tally {
     }
 
     #[cold]
-    fn note_fault(&mut self, what: &str, local: usize, marker: Marker) {
+    fn note_fault(&mut self, kind: &str, what: &str, local: usize, marker: Marker) {
         let Marker { sender, number, .. } = marker;
         let at = self.global(local);
-        self.totals
-            .fault(|| format!("{what} message {number} of sender {sender}, at connection {at}"));
+        self.totals.fault(kind, || {
+            format!("{what} message {number} of sender {sender}, at connection {at}")
+        });
     }
 
     #[cold]
     pub(crate) fn corrupt(&mut self, local: usize, line: &[u8]) {
         self.totals.counts.corrupt += 1;
         let at = self.global(local);
-        self.totals.fault(|| format!("corrupt: at connection {at}: {}", excerpt(line)));
+        self.totals.fault("corrupt", || format!("at connection {at}: {}", excerpt(line)));
     }
 
     #[cold]
     pub(crate) fn refused(&mut self, local: usize, what: &str, line: &[u8]) {
         self.totals.counts.refused += 1;
         let at = self.global(local);
-        self.totals.fault(|| format!("refused: {what} of connection {at}: {}", excerpt(line)));
+        self.totals.fault("refused", || format!("{what} of connection {at}: {}", excerpt(line)));
     }
 
     pub(crate) fn closed(&mut self, code: u16, reason: String, shed: bool) {
@@ -252,10 +253,10 @@ impl Tally {
             }
             self.totals.counts.missing += missing;
             for (sender, Range { start, end }) in faults {
-                self.totals.fault(|| match end - start {
-                    1 => format!("missing: message {start} of sender {sender}, at connection {at}"),
+                self.totals.fault("missing", || match end - start {
+                    1 => format!("message {start} of sender {sender}, at connection {at}"),
                     _ => format!(
-                        "missing: messages {start} to {} of sender {sender}, at connection {at}",
+                        "messages {start} to {} of sender {sender}, at connection {at}",
                         end - 1
                     ),
                 });
