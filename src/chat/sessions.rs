@@ -303,6 +303,22 @@ impl Shard {
         Some(session)
     }
 
+    /// Gives back the memory of places that no connection needs any more.
+    pub fn shrink(&mut self) {
+        let used = self.sessions.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.sessions.truncate(used);
+        self.sessions.shrink_to_fit();
+        self.rooms.shrink_to_fit();
+        self.room_index.shrink_to_fit();
+        self.writable.shrink_to(self.sessions.len());
+    }
+
+    /// Places for connections, used or not.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.sessions.capacity()
+    }
+
     // ---- their rooms
 
     /// The room as members see it here, made if it is not there.

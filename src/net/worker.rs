@@ -29,6 +29,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const SENDS_MAX: usize = 1_024;
 /// Bytes of the buffer into which every connection of the core is read.
 const READ_BYTES: usize = 64 * 1024;
+/// Places for connections that are not worth giving back.
+const PLACES_KEPT: usize = 1_024;
+/// After a connection has gone, its place is given back at the latest this long afterwards.
+const SHRINK_EVERY_MS: u64 = 1_000;
 /// Sockets that may be open beyond the limit of WebSocket connections: heads still being read,
 /// and connections being closed.
 pub const SPARE_SOCKETS: usize = 256;
@@ -116,6 +120,8 @@ pub(super) struct Worker {
     pub(super) connections: Slab<Connection>,
     pub(super) listeners: Vec<Option<Listening>>,
     pub(super) accept_again_ms: Option<u64>,
+    /// When to look whether memory can be given back.
+    shrink_ms: Option<u64>,
     pub(super) mesh: Mesh,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Cells>,
@@ -146,6 +152,7 @@ impl Worker {
             connections: Slab::new(),
             listeners: listeners.into_iter().map(listening).collect(),
             accept_again_ms: Some(now.mono_ms),
+            shrink_ms: None,
             mesh,
             shared,
             metrics,
@@ -322,7 +329,20 @@ impl Worker {
             self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
             self.uncount_address(connection.address.as_deref());
         }
+        if self.shrink_ms.is_none() && self.connections.capacity() > PLACES_KEPT {
+            self.shrink_ms = Some(self.now.mono_ms + SHRINK_EVERY_MS);
+        }
         Some(connection)
+    }
+
+    /// After a peak: gives back the memory of places that nobody needs any more. A place in the
+    /// middle stays; new connections take those first.
+    fn shrink(&mut self) {
+        self.shrink_ms = None;
+        if self.connections.len() < self.connections.capacity() / 4 {
+            self.connections.shrink_to_fit();
+            self.shard.shrink();
+        }
     }
 
     fn uncount_address(&self, address: Option<&IpAddr>) {
@@ -399,6 +419,9 @@ impl Worker {
         if self.accept_again_ms.is_some_and(|at| at <= self.now.mono_ms) {
             self.accept_again_ms = None;
             self.watch_listeners();
+        }
+        if self.shrink_ms.is_some_and(|at| at <= self.now.mono_ms) {
+            self.shrink();
         }
         let mut fired = std::mem::take(&mut self.fired);
         self.wheel.expire(self.now.mono_ms, &mut fired);
@@ -481,7 +504,8 @@ impl Handler for Worker {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let own = [self.wheel.next_ms(), self.accept_again_ms, self.drain_deadline_ms()];
+        let drain = self.drain_deadline_ms();
+        let own = [self.wheel.next_ms(), self.accept_again_ms, self.shrink_ms, drain];
         let next = self.shard.next_deadline_ms().into_iter().chain(own.into_iter().flatten()).min();
         next.map(|at| self.shared.start + Duration::from_millis(at.max(1)))
     }

@@ -514,3 +514,26 @@ fn large_answers_wait_for_each_other() {
     assert_eq!(got.iter().filter(|t| t.contains("\"recovered\":true")).count(), 8);
     assert_eq!(got.iter().filter(|t| t.contains("\"history\"")).count(), 8);
 }
+
+#[test]
+fn places_are_given_back_after_a_peak() {
+    let mut world = World::new(1, |_| ());
+    let clients = (0..100).map(|_| world.client(0)).collect::<Vec<_>>();
+    for client in &clients {
+        world.say(*client, json!({"id": 2, "subscribe": {"channel": "r"}}));
+    }
+    world.settle();
+    clients.iter().skip(1).for_each(|client| world.cut(*client));
+    world.settle();
+    world.shards[0].shrink();
+    assert_eq!(world.shards[0].slots().count(), 1);
+    assert!(world.shards[0].places() < 10, "{}", world.shards[0].places());
+    // Whoever is left, and whoever comes, is served.
+    let late = world.client(0);
+    world.say(late, json!({"id": 2, "subscribe": {"channel": "r"}}));
+    world.settle();
+    world.take(clients[0]);
+    world.say(late, json!({"id": 3, "publish": {"channel": "r", "data": 1}}));
+    world.settle();
+    assert!(world.take(clients[0]).iter().any(|line| line.contains(r#""data":1"#)));
+}
