@@ -23,13 +23,15 @@ PAYLOAD = 128
 class Bench:
     """What all measurements share."""
 
-    def __init__(self, programs, server_cpus, generator_cpu, seconds, say):
+    def __init__(self, programs, server_cpus, generator_cpu, seconds, say, floor_wait="sleep"):
         self.programs = programs
         # One for each worker.
         self.server_cpus = server_cpus
         self.generator_cpu = generator_cpu
         self.seconds = seconds
         self.say = say
+        # How the floor's receiver waits.
+        self.floor_wait = floor_wait
 
     def cpus(self, workers):
         """Where a server with so many workers runs."""
@@ -44,11 +46,12 @@ class Bench:
         process = processes.start(
             [self.programs.floor, "--rooms", rooms, "--members", members, "--batch", batch,
              "--bytes", frame, "--seconds", self.seconds, "--cpu", self.server_cpus[0],
-             "--reader-cpu", self.generator_cpu],
+             "--reader-cpu", self.generator_cpu, "--reader-wait", self.floor_wait],
             [*self.server_cpus[:1], self.generator_cpu],
             subprocess.PIPE, subprocess.PIPE)
         status, output, errors = processes.finish(process, 60 + 5 * self.seconds)
-        record = {"server": "floor", "verdict": "ok", "frame_bytes": frame, "batch": batch}
+        record = {"server": "floor", "verdict": "ok", "frame_bytes": frame, "batch": batch,
+                  "floor_wait": self.floor_wait}
         if status != 0:
             return record | {"verdict": "failed", "why": errors.strip()[-300:]}
         report = json.loads(output)

@@ -51,6 +51,7 @@ impl Tally {
 
 /// Connects, reads until the sender has ended all streams, and reports.
 pub(crate) fn run(orders: &Orders) -> Result<(), String> {
+    system::end_with_parent();
     system::raise_descriptor_limit();
     system::pin(orders.cpu, "--reader-cpu")?;
     let explain = |what: &str, error: std::io::Error| format!("receiver: {what}: {error}");
