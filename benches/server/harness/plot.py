@@ -67,7 +67,8 @@ def panel(left, title, unit, lines, windows):
         dash = ' stroke-dasharray="5 4"' if name == "floor" else ""
         width = 3 if name in ("ringchat", "plain") else 1.8
         colour = COLOURS[name]
-        out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="{width}"{dash}/>')
+        out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="{width}"'
+                   f'{dash}/>')
         out += [f'<circle cx="{across(w):.1f}" cy="{up(v):.1f}" r="{width:.1f}" fill="{colour}"/>'
                 for w, v in points]
     return out

@@ -19,12 +19,12 @@ def clean_environment():
     return {key: value for key, value in os.environ.items() if not key.startswith("RINGCHAT_")}
 
 
-def start(command, cpus, output=subprocess.DEVNULL, errors=subprocess.DEVNULL, cwd=None):
+def start(command, cpus, output=subprocess.DEVNULL, errors=subprocess.DEVNULL):
     """Starts a program that runs on these CPUs only. It is ended when this program ends."""
     words = [str(word) for word in command]
     process = subprocess.Popen(
         ["taskset", "-c", ",".join(map(str, cpus)), *words], stdin=subprocess.DEVNULL,
-        stdout=output, stderr=errors, env=clean_environment(), cwd=cwd, text=True)
+        stdout=output, stderr=errors, env=clean_environment(), text=True)
     _started.append(process)
     return process
 

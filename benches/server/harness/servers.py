@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import processes
@@ -21,7 +21,6 @@ RAW_FRAME_BYTES = 132
 class Server:
     """Something to measure. `command(port, workers)` starts it."""
     name: str
-    title: str
     command: object
     dialect: str = "raw"
     peer: bool = True
@@ -29,9 +28,7 @@ class Server:
     threads: bool = False
     # More clients than this break it.
     connections_max: int = 1_000_000
-    cwd: object = None
     frame_bytes: int = RAW_FRAME_BYTES
-    running: list = field(default_factory=list)
 
 
 # name, title, folder, tools, can use two cores, most clients. In the order of the table.
@@ -92,8 +89,8 @@ def ours(programs):
         return [programs.ringchat, "--listen", f"127.0.0.1:{port}", "--workers", workers,
                 "--set", "client.command_rate_limit=0"]
     return [
-        Server("ringchat", "**ringchat**, client protocol (JSON)", command, "ringchat", False, True),
-        Server("plain", "**ringchat**, plain text", command, "plain", False, True),
+        Server("ringchat", command, "ringchat", peer=False, threads=True),
+        Server("plain", command, "plain", peer=False, threads=True),
     ]
 
 
@@ -101,7 +98,7 @@ def peers(folder, scratch, wanted, say):
     """Builds copies of those that are there and wanted. Returns (servers, why others were left
     out); the folder itself stays as it is."""
     found, left_out, ready = [], {}, {}
-    for name, title, where, tools, threads, most in PEERS:
+    for name, _, where, tools, threads, most in PEERS:
         if name not in wanted:
             continue
         if folder is None:
@@ -123,7 +120,7 @@ def peers(folder, scratch, wanted, say):
                 left_out[name] = str(failure).splitlines()[0]
                 say(f"{name}: {failure}")
                 continue
-            found.append(Server(name, title, commands[name], "raw", True, threads, most))
+            found.append(Server(name, commands[name], "raw", True, threads, most))
     return found, left_out
 
 
