@@ -1,0 +1,59 @@
+//! The floor: what it costs the kernel to carry the same bytes to as many sockets, and nothing
+//! else. No chat server can deliver for less with a `send` per member; benchmarks stand beside it.
+//!
+//! ```text
+//!   this process, pinned to --cpu              the same program, pinned to --reader-cpu
+//!   sender: send(frames) to every socket  -->  receiver: epoll, recv into one buffer, count
+//!                                         <--  one byte for each round that has arrived whole
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `options.rs` | the command line |
+//! | `rounds.rs` | how many frames a round carries; a frame's bytes. Pure |
+//! | `sender.rs` | the measured loop |
+//! | `receiver.rs` | the other end |
+//! | `system.rs` | CPU time, affinity, descriptors |
+//!
+//! The figures are only reported if every byte that was sent has arrived. Tests: beside the code,
+//! and `tests/floor.rs` against the program.
+
+mod options;
+mod receiver;
+mod rounds;
+mod sender;
+mod system;
+
+use clap::Parser;
+use options::{Cli, Command};
+use std::process::ExitCode;
+
+/// Could not run, or bytes were lost.
+const EXIT_FAILED: u8 = 1;
+/// The options make no sense.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Some(Command::Receive(orders)) => receiver::run(&orders),
+        None => {
+            if let Err(why) = cli.options.check() {
+                eprintln!("floor: {why}");
+                return ExitCode::from(EXIT_USAGE);
+            }
+            sender::run(&cli.options).and_then(|report| {
+                let json = serde_json::to_string(&report).map_err(|error| error.to_string())?;
+                println!("{json}");
+                Ok(())
+            })
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("floor: {why}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}

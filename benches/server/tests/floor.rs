@@ -1,0 +1,51 @@
+//! The program itself: every byte arrives, and nonsense is refused.
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output};
+
+fn floor(arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_floor")).args(arguments.split_whitespace()).output().unwrap()
+}
+
+#[test]
+fn every_byte_arrives() {
+    // Whole and fractional batches, one room and several, both ways of waiting, a frame larger
+    // than a socket's buffer at first.
+    for (size, batch, bytes, wait) in [
+        ("--members 10", 1.0, 132, "sleep"),
+        ("--members 10", 2.5, 132, "spin"),
+        ("--rooms 3 --members 4", 32.0, 70_000, "sleep"),
+    ] {
+        let arguments = format!(
+            "{size} --batch {batch} --bytes {bytes} --reader-wait {wait} --seconds 0.2 \
+             --warmup 0.05 --cpu any --reader-cpu any"
+        );
+        let output = floor(&arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments}: {errors}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let number = |name: &str| report[name].as_f64().unwrap();
+        let sockets = number("rooms") * number("members");
+        let expected = number("rounds") * sockets * batch;
+        // A window may begin and end in the middle of a fraction: one frame per socket at most.
+        assert!((number("deliveries") - expected).abs() <= sockets, "{report}");
+        assert!(number("received_bytes") >= number("deliveries") * f64::from(bytes), "{report}");
+        assert!(number("rounds") >= 1.0 && number("ns_per_delivery") > 0.0, "{report}");
+    }
+}
+
+#[test]
+fn nonsense_is_refused_and_trouble_said() {
+    for (arguments, status, why) in [
+        ("--bytes 128", 2, "no frame is 128 bytes long"),
+        ("--layout D", 2, "possible values"),
+        ("--members 2 --cpu 99999", 1, "--cpu: cannot run on CPU 99999"),
+        ("--members 2 --cpu any --reader-cpu 1000", 1, "--reader-cpu"),
+    ] {
+        let output = floor(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments}: {errors}");
+        assert!(errors.contains(why), "{arguments}: {errors}");
+        assert!(output.stdout.is_empty(), "{arguments}");
+    }
+}
