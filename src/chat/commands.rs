@@ -143,6 +143,7 @@ impl Shard {
             Request::Unsubscribe(room) => {
                 // Leaving a room that one is not in is no error: the SDK wants it gone.
                 if let Some(&index) = self.room_index.get(room.channel.as_ref()) {
+                    self.send_owed(slot, index, fx);
                     self.leave(slot, index, fx);
                 }
                 self.reply(slot, |out| reply::empty(out, id, "unsubscribe"), fx);

@@ -14,6 +14,7 @@
 //! | [`outbox`] | a bounded queue of shared bytes |
 //! | [`wheel`] | the timer wheel |
 //! | [`room`] | a room's members here: who gets this turn's bytes |
+//! | [`hold`] | rooms whose bytes wait for more, where `fanout.max_delay` allows it |
 //! | [`home`] | a room at home: order, history, who has members |
 //! | [`nicks`] | who holds which nick (at the nick's home shard) |
 //! | [`nonces`] | which messages were published already (at the room's home) |
@@ -23,6 +24,7 @@
 pub mod auth;
 mod beats;
 mod commands;
+pub mod hold;
 pub mod home;
 mod homes;
 pub mod ids;

@@ -5,7 +5,7 @@ use super::ids::{ClientId, ConnId, Dialect, Origin, RoomName};
 use super::nicks;
 use super::outbox::Push;
 use super::peer::{Author, PeerMessage};
-use super::room::Room;
+use super::room::{Pending, Room};
 use super::session::{Beat, Purpose, Session, Stage, Wait};
 use super::shard::{Close, Effects, Hello, Shard};
 use crate::protocol::codes::{self, Disconnect};
@@ -275,6 +275,7 @@ impl Shard {
         flush_max: usize,
         fx: &mut Effects,
     ) {
+        self.queue_owed(slot, flush_max);
         let Some(mut session) = self.forget(slot, fx) else { return };
         let before = match session.outbox.bytes() <= flush_max {
             true => session.outbox.drain(),
@@ -335,7 +336,10 @@ impl Shard {
 
     /// Forgets a room that nobody is in or coming to.
     pub(super) fn release_room(&mut self, index: u32) {
-        let unused = self.rooms.get(index as usize).is_some_and(|r| r.is_unused() && !r.dirty);
+        let unused = self
+            .rooms
+            .get(index as usize)
+            .is_some_and(|r| r.is_unused() && r.pending == Pending::Nothing);
         if unused {
             let room = self.rooms.remove(index as usize);
             self.room_index.remove(room.name.as_str());

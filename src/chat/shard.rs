@@ -7,6 +7,7 @@
 //! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`. Tests: `chat/tests`.
 
 use super::auth::{self, Identity, TokenError};
+use super::hold::Hold;
 use super::home::Home;
 use super::ids::{ClientId, Dialect, Epoch, RoomName, ShardId};
 use super::nicks::Nicks;
@@ -151,6 +152,7 @@ pub struct Shard {
     pub(super) rooms: Slab<Room>,
     pub(super) room_index: HashMap<RoomName, u32, RandomState>,
     pub(super) dirty_rooms: Vec<u32>,
+    pub(super) hold: Hold,
     pub(super) homes: Slab<Home>,
     pub(super) home_index: HashMap<RoomName, u32, RandomState>,
     pub(super) dirty_homes: Vec<u32>,
@@ -179,6 +181,7 @@ impl Shard {
         let hasher = || settings.hasher.clone();
         let nonces_max = settings.config.channel.nonces_max.div_ceil(usize::from(settings.shards));
         let grace_ms = settings.config.client.nick_grace.as_millis() as u64;
+        let max_delay = settings.config.fanout.max_delay;
         Shard {
             id,
             metrics,
@@ -188,6 +191,7 @@ impl Shard {
             rooms: Slab::new(),
             room_index: HashMap::with_hasher(hasher()),
             dirty_rooms: Vec::new(),
+            hold: Hold::new(max_delay, settings.config.client.queue_max_size),
             homes: Slab::new(),
             home_index: HashMap::with_hasher(hasher()),
             dirty_homes: Vec::new(),
@@ -303,7 +307,7 @@ impl Shard {
     }
 
     /// Ends a round of the event loop: rooms at home hand their publications to every shard that
-    /// has members; the members here get the turn's bytes, small rooms first.
+    /// has members; the members here get the turn's bytes, small rooms first, unless they may wait.
     pub fn end_turn(&mut self, fx: &mut Effects) {
         for home in std::mem::take(&mut self.dirty_homes) {
             self.flush_home(home, fx);
@@ -346,7 +350,8 @@ impl Shard {
     /// When [`Input::Tick`] is wanted, in monotonic milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let check = self.home_checks.peek().map(|Reverse((at, ..))| *at);
-        self.wheel.next_ms().into_iter().chain(check).min()
+        let next = self.wheel.next_ms().into_iter().chain(check).chain(self.hold.next_ms());
+        next.min()
     }
 
     /// Connections that the shard knows.
@@ -422,6 +427,7 @@ impl Shard {
 
     fn start_drain(&mut self, fx: &mut Effects) {
         if !std::mem::replace(&mut self.drain.started, true) {
+            self.hold.stop();
             self.tell_all(Barrier::Commands, fx);
         }
     }

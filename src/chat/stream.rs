@@ -3,8 +3,9 @@
 
 use super::auth::Identity;
 use super::ids::{ConnId, Dialect, RoomName};
+use super::outbox::Push;
 use super::peer::{Author, Batch, PeerMessage};
-use super::room::Room;
+use super::room::{Pending, Room};
 use super::session::{Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes;
@@ -124,6 +125,7 @@ impl Shard {
     pub(super) fn batch(&mut self, batch: &Batch) {
         let Some(&index) = self.room_index.get(batch.room.as_str()) else { return };
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
+        let before = room.turn_bytes();
         for dialect in Dialect::ALL {
             let [json, plain] = &batch.frames;
             let frames = match dialect {
@@ -132,14 +134,78 @@ impl Shard {
             };
             room.group(dialect).append(frames, batch.count);
         }
-        if !std::mem::replace(&mut room.dirty, true) {
-            self.dirty_rooms.push(index);
+        match room.pending {
+            Pending::Due => return,
+            Pending::Nothing if self.hold.is_off() => {
+                room.pending = Pending::Due;
+                return self.dirty_rooms.push(index);
+            }
+            Pending::Nothing => {
+                room.pending = Pending::Held;
+                self.hold.begin(self.now.mono_ms, index);
+            }
+            Pending::Held => {}
+        }
+        let bytes = room.turn_bytes();
+        if self.hold.grow(bytes - before, bytes) {
+            self.hold_no_longer(index);
+        }
+    }
+
+    /// What a room has leaves at the end of this turn.
+    fn hold_no_longer(&mut self, index: u32) {
+        let room = self.rooms.get_mut(index as usize).filter(|r| r.pending == Pending::Held);
+        let Some(room) = room else { return };
+        room.pending = Pending::Due;
+        self.hold.end(room.turn_bytes());
+        self.dirty_rooms.push(index);
+    }
+
+    /// What is held for a member that goes: it was a member when that came, and would have had it
+    /// long ago if nothing were held.
+    fn owed(&mut self, slot: u32, index: u32) -> Option<(Bytes, bool)> {
+        let Purpose::Chat(dialect) = self.session(slot)?.purpose else { return None };
+        let room = self.rooms.get_mut(index as usize)?;
+        let droppable = room.options.droppable;
+        let (bytes, count) = room.group(dialect).owed(slot)?;
+        self.metrics.deliveries.add(u64::from(count));
+        Some((bytes, droppable))
+    }
+
+    /// Sends a member that leaves a room what is held for it.
+    pub(super) fn send_owed(&mut self, slot: u32, index: u32, fx: &mut Effects) {
+        if !self.settings.config.fanout.max_delay.is_zero()
+            && let Some((bytes, droppable)) = self.owed(slot, index)
+        {
+            self.send(slot, bytes, droppable, fx);
+        }
+    }
+
+    /// Queues what is held for a connection that is being closed, as far as the outbox stays within
+    /// `bytes_max`.
+    pub(super) fn queue_owed(&mut self, slot: u32, bytes_max: usize) {
+        if bytes_max == 0 || self.settings.config.fanout.max_delay.is_zero() {
+            return;
+        }
+        let Some(session) = self.session(slot) else { return };
+        let rooms: Vec<u32> = session.rooms.iter().map(|m| m.room).collect();
+        for index in rooms {
+            let Some((bytes, droppable)) = self.owed(slot, index) else { continue };
+            let length = bytes.len();
+            let Some(session) = self.session(slot) else { return };
+            if session.outbox.push(bytes, droppable, bytes_max) == Push::Queued {
+                self.outbox_bytes += length;
+            }
         }
     }
 
     /// Gives every member of every room the bytes of the turn: small rooms first, so that a large
-    /// one does not hold them up. Per member: one reference to the shared bytes.
+    /// one does not hold them up. Per member: one reference to the shared bytes. Rooms that may
+    /// wait for more are left out.
     pub(super) fn flush_rooms(&mut self, fx: &mut Effects) {
+        while let Some(index) = self.hold.pop_due(self.now.mono_ms) {
+            self.hold_no_longer(index);
+        }
         let mut dirty = std::mem::take(&mut self.dirty_rooms);
         if dirty.len() > 1 {
             dirty.sort_by_cached_key(|room| {
@@ -151,7 +217,7 @@ impl Shard {
                 self.flush_group(index, dialect, fx);
             }
             if let Some(room) = self.rooms.get_mut(index as usize) {
-                room.dirty = false;
+                room.pending = Pending::Nothing;
             }
             self.release_room(index);
         }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+mod holding;
 mod model;
 mod scenarios;
 
@@ -33,6 +34,8 @@ struct Client {
     held: VecDeque<String>,
     /// Everything received, one JSON object or line each.
     got: Vec<String>,
+    /// Sends that brought it.
+    sends: usize,
     closed: Option<(u16, &'static str)>,
     /// It takes nothing: its sends never complete.
     stuck: bool,
@@ -119,6 +122,7 @@ impl World {
             if self.clients[index].stuck {
                 continue;
             }
+            self.clients[index].sends += 1;
             match chunks {
                 Chunks::One(bytes) => self.receive(index, &bytes),
                 Chunks::Many(many) => many.iter().for_each(|bytes| self.receive(index, bytes)),
@@ -243,12 +247,15 @@ impl World {
     fn pass(&mut self, ms: u64) {
         self.now.mono_ms += ms;
         self.now.unix_ms += ms;
-        for shard in 0..self.shards.len() {
-            if self.shards[shard].next_deadline_ms().is_some_and(|at| at <= self.now.mono_ms) {
-                self.step(shard, Input::Tick);
-            }
-        }
+        (0..self.shards.len()).for_each(|shard| self.tick(shard));
         self.settle();
+    }
+
+    /// Lets a shard know the time if it wants to.
+    fn tick(&mut self, shard: usize) {
+        if self.shards[shard].next_deadline_ms().is_some_and(|at| at <= self.now.mono_ms) {
+            self.step(shard, Input::Tick);
+        }
     }
 
     /// What the client has received since the last call.

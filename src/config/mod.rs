@@ -49,6 +49,8 @@ pub struct Config {
     pub channel: ChannelConfig,
     /// Who is there.
     pub presence: PresenceConfig,
+    /// How publications leave.
+    pub fanout: FanoutConfig,
     /// The HTTP side.
     pub http_server: HttpConfig,
     /// Orderly shutdown.
@@ -194,6 +196,16 @@ pub struct PresenceConfig {
     pub announce_max: usize,
 }
 
+/// How publications leave.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FanoutConfig {
+    /// A room's publications may wait this long for more, so that one send carries them all.
+    /// 0: they leave at the end of the turn.
+    #[serde(with = "duration")]
+    pub max_delay: Duration,
+}
+
 /// The HTTP side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -233,6 +245,7 @@ impl Default for Config {
             websocket: WebSocketConfig::default(),
             channel: ChannelConfig::default(),
             presence: PresenceConfig::default(),
+            fanout: FanoutConfig::default(),
             http_server: HttpConfig::default(),
             shutdown: ShutdownConfig::default(),
         }

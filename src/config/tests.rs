@@ -97,6 +97,7 @@ fn every_key_can_be_set_by_flag_and_by_variable() {
             // Small enough for a rate, large enough for a size.
             Kind::Count => ("9".into(), Value::from(9)),
             Kind::Bytes => ("262144".into(), Value::from(262_144)),
+            Kind::Duration if path == "fanout.max_delay" => ("7ms".into(), Value::from("7ms")),
             Kind::Duration => ("7s".into(), Value::from("7s")),
             Kind::Secret => ("k".repeat(32), Value::from("k".repeat(32))),
             Kind::Texts => {

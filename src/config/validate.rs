@@ -49,6 +49,10 @@ const HEAD_BYTES_MIN: usize = 8 * 1024;
 /// Bytes of one client's queue that its counters can count.
 const QUEUE_BYTES_MAX: usize = u32::MAX as usize;
 
+/// The longest that publications may wait for more: longer, people would notice, and a core has
+/// long stopped to gain by it.
+const FANOUT_DELAY_MAX: Duration = Duration::from_millis(100);
+
 /// How a namespace may be called, for people.
 pub(super) const NAMESPACE_NAME_RULE: &str = "two or more of the characters - a-z A-Z 0-9 _";
 
@@ -216,6 +220,13 @@ fn limits(config: &Config, problems: &mut Vec<Problem>) {
     let shutdown = &config.shutdown;
     shorter("shutdown.spread", shutdown.spread, "shutdown.timeout", shutdown.timeout);
 
+    if config.fanout.max_delay > FANOUT_DELAY_MAX {
+        let value = duration::format(config.fanout.max_delay);
+        let most = duration::format(FANOUT_DELAY_MAX);
+        let message =
+            format!("{value} is too long: every publication may wait so long; at most {most}");
+        problems.push(Problem::new("fanout.max_delay", message));
+    }
     if client.queue_max_size > QUEUE_BYTES_MAX {
         let message = format!("must be at most {QUEUE_BYTES_MAX}");
         problems.push(Problem::new("client.queue_max_size", message));

@@ -11,6 +11,7 @@ mod commands;
 mod conversation;
 mod direction;
 mod doors;
+mod holding;
 mod limits;
 mod ordering;
 mod panics;

@@ -2,10 +2,12 @@
 //!
 //! Clients on several shards connect, join, leave, publish, break and come back with recovery,
 //! while turns end and batches move in any order. The model is what one list per room would do:
-//! whoever is a member from offset N on sees N+1, N+2, ... in order, each once.
+//! whoever is a member from offset N on sees N+1, N+2, ... in order, each once. It holds as well
+//! where publications may wait for more (`fanout.max_delay`), while time passes.
 
 use super::*;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// A small generator: the same seed, the same run, without a dependency.
 struct Random(u64);
@@ -50,16 +52,19 @@ struct Log {
     recovered: usize,
     unrecovered: usize,
     received: usize,
+    /// Turns of a shard that ended with something held back.
+    held: usize,
 }
 
 const ROOMS: [&str; 3] = ["chat:a", "chat:b", "chat:c"];
 
-fn run(seed: u64, steps: usize) -> Log {
+fn run(seed: u64, steps: usize, max_delay_ms: u64) -> Log {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let shards = 1 + random.below(3);
     let mut world = World::new(shards, |config| {
         config.channel.namespaces[0].options.history_size = 40;
         config.channel.namespaces[0].options.join_leave = seed.is_multiple_of(2);
+        config.fanout.max_delay = Duration::from_millis(max_delay_ms);
     });
     let mut users: Vec<User> = (0..6)
         .map(|_| User {
@@ -75,7 +80,8 @@ fn run(seed: u64, steps: usize) -> Log {
     let mut published = 0;
     for _ in 0..steps {
         let user = random.below(users.len());
-        match random.below(12) {
+        // Without a delay time stands still.
+        match random.below(if max_delay_ms == 0 { 12 } else { 13 }) {
             0 if users[user].connection.is_none() => {
                 let shard = random.below(shards);
                 users[user].connection = Some(world.client(shard));
@@ -101,10 +107,18 @@ fn run(seed: u64, steps: usize) -> Log {
                     world.say(index, command);
                 }
             }
-            7 | 8 => world.end_turn(random.below(shards)),
+            7 | 8 => {
+                let shard = random.below(shards);
+                world.end_turn(shard);
+                log.held += usize::from(world.shards[shard].hold.next_ms().is_some());
+            }
             9 | 10 => {
                 let (from, to) = (random.below(shards), random.below(shards));
                 world.deliver(from, to);
+            }
+            12 => {
+                world.now.mono_ms += random.below(3) as u64;
+                world.tick(random.below(shards));
             }
             _ => {
                 if let Some(index) = users[user].connection {
@@ -114,6 +128,7 @@ fn run(seed: u64, steps: usize) -> Log {
         }
     }
     world.settle();
+    world.pass(max_delay_ms);
     // Whoever is a member at the end has seen everything up to the room's last offset.
     let mut last: BTreeMap<(String, String), u64> = BTreeMap::new();
     for user in &mut users {
@@ -136,6 +151,8 @@ fn run(seed: u64, steps: usize) -> Log {
             world.cut(index);
         }
     }
+    world.settle();
+    world.pass(max_delay_ms);
     world.assert_empty();
     log
 }
@@ -222,25 +239,39 @@ fn note(log: &mut Log, room: &str, epoch: &str, offset: u64, publication: &Value
 }
 
 /// Runs the seeds; a failure names its seed.
-fn seeds(range: std::ops::Range<u64>, steps: usize) -> Log {
+fn seeds(range: std::ops::Range<u64>, steps: usize, max_delay_ms: u64) -> Log {
     let mut all = Log::default();
     for seed in range {
-        let log = std::panic::catch_unwind(|| run(seed, steps));
-        let log = log.unwrap_or_else(|_| panic!("seed {seed} with {steps} steps failed"));
+        let log = std::panic::catch_unwind(|| run(seed, steps, max_delay_ms));
+        let log = log.unwrap_or_else(|_| {
+            panic!("seed {seed} with {steps} steps and a delay of {max_delay_ms} ms failed")
+        });
         all.recovered += log.recovered;
         all.unrecovered += log.unrecovered;
         all.received += log.received;
+        all.held += log.held;
     }
     all
 }
 
-#[test]
-fn every_member_sees_every_offset_once_and_in_order() {
+fn check(seeds_count: u64, max_delay_ms: u64) {
     let first: u64 = std::env::var("RINGCHAT_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-    let log = seeds(first..first + 300, 1_500);
+    let log = seeds(first..first + seeds_count, 1_500, max_delay_ms);
     println!(
-        "{} publications received, {} recoveries, {} refused",
-        log.received, log.recovered, log.unrecovered
+        "{} publications received, {} recoveries, {} refused, {} left at the end of a turn",
+        log.received, log.recovered, log.unrecovered, log.held
     );
     assert!(log.received > 10_000 && log.recovered > 100 && log.unrecovered > 10, "a real test");
+    assert_eq!(log.held > 1_000, max_delay_ms > 0, "held {}", log.held);
+}
+
+#[test]
+fn every_member_sees_every_offset_once_and_in_order() {
+    check(300, 0);
+}
+
+#[test]
+fn the_same_where_publications_may_wait() {
+    check(150, 1);
+    check(150, 20);
 }

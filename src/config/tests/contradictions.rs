@@ -48,6 +48,7 @@ fn contradictions_name_key_and_cure() {
         (vec!["--set=client.command_rate_burst=0"], "client.command_rate_burst", "more than 0"),
         (vec!["--set=client.pong_timeout=25s"], "client.pong_timeout", "shorter than"),
         (vec!["--set=shutdown.spread=30s"], "shutdown.spread", "shorter than"),
+        (vec!["--set=fanout.max_delay=101ms"], "fanout.max_delay", "at most 100ms"),
         (
             vec!["--set=websocket.message_size_limit=262145"],
             "websocket.message_size_limit",
