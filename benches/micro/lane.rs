@@ -17,7 +17,7 @@ use std::hint;
 use std::thread;
 
 /// Looks in vain after which a thread lets others run, should there be no core for it.
-const LOOKS_MAX: u32 = 10_000;
+const LOOKS_MAX: u32 = 100;
 
 const SIZES: [(&str, usize); 2] = [("one_message", 1), ("thirty_two_messages", 32)];
 

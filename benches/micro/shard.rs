@@ -39,7 +39,9 @@ struct Hall {
     fx: Effects,
     cells: Arc<Cells>,
     now: Now,
-    in_flight: Vec<(u32, Chunks)>,
+    /// In a list of its own, and as it was taken: each move of it on the way here is measured too.
+    in_flight: Vec<Option<Chunks>>,
+    in_flight_slots: Vec<u32>,
 }
 
 /// What a turn brought its members.
@@ -63,6 +65,7 @@ impl Hall {
             cells,
             now,
             in_flight: Vec::new(),
+            in_flight_slots: Vec::new(),
         }
     }
 
@@ -104,18 +107,15 @@ impl Hall {
         self.shard.end_turn(&mut self.fx);
         let mut brought = Brought::default();
         while let Some(slot) = self.shard.pop_writable() {
-            if let Some(chunks) = self.shard.take_outbox(slot) {
-                brought.sends += 1;
-                brought.bytes += chunks.len();
-                self.in_flight.push((slot, chunks));
-            }
+            self.in_flight.push(self.shard.take_outbox(slot));
+            self.in_flight_slots.push(slot);
         }
-        let mut in_flight = std::mem::take(&mut self.in_flight);
-        for (slot, chunks) in in_flight.drain(..) {
+        for (slot, chunks) in self.in_flight_slots.drain(..).zip(self.in_flight.drain(..)) {
+            brought.sends += usize::from(chunks.is_some());
+            brought.bytes += chunks.as_ref().map_or(0, Chunks::len);
             drop(chunks);
-            self.step(Input::Sent { slot });
+            self.shard.step(self.now, Input::Sent { slot }, &mut self.fx);
         }
-        self.in_flight = in_flight;
         brought
     }
 
