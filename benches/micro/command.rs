@@ -1,0 +1,88 @@
+//! The client protocol: commands parsed, a push written.
+//!
+//! Measured: the text of a frame to borrowed commands, and the JSON of a publication's push into
+//! buffers that have grown already. Not measured: frames (group `frame`), what a command does
+//! (group `shard`), the check of a chat payload.
+
+use crate::json_string;
+use criterion::{Criterion, Throughput};
+use ringchat::protocol::command::{Commands, Request};
+use ringchat::protocol::reply::{self, Event};
+use std::hint::black_box;
+
+pub fn benches(c: &mut Criterion) {
+    parse(c);
+    push(c);
+}
+
+fn publish(id: usize, len: usize) -> String {
+    format!(r#"{{"id":{id},"publish":{{"channel":"lobby","data":{}}}}}"#, json_string(len))
+}
+
+fn parse(c: &mut Criterion) {
+    let ten: Vec<String> = (1..=10).map(|id| publish(id, 128)).collect();
+    let frames = [
+        ("connect", 1, r#"{"id":1,"connect":{"data":{"nick":"alice"},"name":"js"}}"#.to_owned()),
+        ("subscribe", 1, r#"{"id":2,"subscribe":{"channel":"lobby"}}"#.to_owned()),
+        ("publish_128B", 1, publish(3, 128)),
+        ("publish_4KiB", 1, publish(3, 4096)),
+        ("publish_128B_ten_times", 10, ten.join("\n")),
+    ];
+    let mut group = c.benchmark_group("command/parse");
+    for (name, commands, text) in frames {
+        assert_eq!(parse_all(&text), commands, "{text}");
+        for command in Commands::new(&text) {
+            let request = command.expect("a command").request;
+            let kind = match &request {
+                Request::Connect(connect) => connect.data.map(|_| "connect"),
+                Request::Subscribe(subscribe) => {
+                    Some("subscribe").filter(|_| subscribe.channel == "lobby")
+                }
+                Request::Publish(publish) => publish.data.map(|_| "publish"),
+                _ => None,
+            };
+            assert!(kind.is_some_and(|kind| name.starts_with(kind)), "{name}: {request:?}");
+        }
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function(name, |b| b.iter(|| parse_all(black_box(&text))));
+    }
+}
+
+/// How many commands there are; each is looked at.
+fn parse_all(text: &str) -> usize {
+    let mut commands = 0;
+    for command in Commands::new(text) {
+        black_box(command.expect("a command"));
+        commands += 1;
+    }
+    commands
+}
+
+fn push(c: &mut Criterion) {
+    let mut group = c.benchmark_group("command/push");
+    let prefix = reply::push_prefix("lobby");
+    let mut info = Vec::new();
+    let client = "00000000-0000-4000-8000-000000000000";
+    reply::client_info(&mut info, "~alice", client, Some(r#"{"nick":"alice"}"#));
+    let (mut publication, mut out) = (Vec::new(), Vec::new());
+    let mut write = |data: &str, out: &mut Vec<u8>| {
+        publication.clear();
+        out.clear();
+        let stamp = Some((1_000, 1_700_000_000_000));
+        reply::publication(&mut publication, data.as_bytes(), &info, stamp);
+        reply::push(out, &prefix, Event::Publication, &publication);
+    };
+    for (name, len) in [("128B", 128), ("4KiB", 4096)] {
+        let data = json_string(len);
+        write(&data, &mut out);
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(json["push"]["pub"]["data"].as_str().map(str::len), Some(len - 2));
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                write(black_box(&data), &mut out);
+                black_box(out.len())
+            });
+        });
+    }
+}
