@@ -2,7 +2,9 @@
 //!
 //! Owns the list of rooms that wait, until when, and how many bytes they have. It knows neither
 //! members nor bytes themselves (those are the room's), reads no clock, and with a delay of 0 it
-//! never holds anything. Tests: at the end of this file, and `chat/tests/holding.rs`.
+//! never holds anything. Time is in whole milliseconds, as the timer of a core is: a core that
+//! sleeps may wake a millisecond or two after the time has come, a busy one looks in every turn.
+//! Tests: at the end of this file, and `chat/tests/holding.rs`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
