@@ -70,7 +70,8 @@ fn push(c: &mut Criterion) {
         out.clear();
         let stamp = Some((1_000, 1_700_000_000_000));
         reply::publication(&mut publication, data.as_bytes(), &info, stamp);
-        reply::push(out, &prefix, Event::Publication, &publication);
+        let body = |out: &mut Vec<u8>| out.extend_from_slice(&publication);
+        reply::push(out, &prefix, Event::Publication, body);
     };
     for (name, len) in [("128B", 128), ("4KiB", 4096)] {
         let data = json_string(len);

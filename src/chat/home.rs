@@ -149,16 +149,20 @@ impl Home {
     pub fn publish(&mut self, now_ms: u64, data: &[u8], author: &Author) -> isize {
         self.offset += 1;
         let stamp = self.has_history().then_some((self.offset, now_ms));
-        let mut json = Vec::with_capacity(data.len() + author.info.len() + 64);
-        reply::publication(&mut json, data, &author.info, stamp);
         self.count += 1;
-        self.push(Event::Publication, &json, || {
+        let line = || {
             let data = std::str::from_utf8(data).ok()?;
             plain::publication_line(&author.name, data)
-        });
+        };
         if !self.has_history() {
+            // Straight into the turn's bytes.
+            let body = |out: &mut BytesMut| reply::publication(out, data, &author.info, stamp);
+            self.push(Event::Publication, body, line);
             return 0;
         }
+        let mut json = Vec::with_capacity(data.len() + author.info.len() + 64);
+        reply::publication(&mut json, data, &author.info, stamp);
+        self.push(Event::Publication, |out| out.extend_from_slice(&json), line);
         let entry = Entry {
             offset: self.offset,
             time_ms: now_ms,
@@ -180,14 +184,19 @@ impl Home {
             Event::Join => plain::join_line,
             Event::Leave | Event::Publication => plain::leave_line,
         };
-        self.push(event, &author.info, || Some(line(&author.name)));
+        let body = |out: &mut BytesMut| out.extend_from_slice(&author.info);
+        self.push(event, body, || Some(line(&author.name)));
     }
 
-    fn push(&mut self, event: Event, body: &[u8], line: impl FnOnce() -> Option<String>) {
+    fn push(
+        &mut self,
+        event: Event,
+        body: impl FnOnce(&mut BytesMut),
+        line: impl FnOnce() -> Option<String>,
+    ) {
         if self.speaks(Dialect::Json) {
-            let mut payload = Vec::with_capacity(self.prefix.len() + body.len() + 32);
-            reply::push(&mut payload, &self.prefix, event, body);
-            codec::text_frame(&mut self.frames[Dialect::Json.index()], &payload);
+            let frames = &mut self.frames[Dialect::Json.index()];
+            codec::text_frame_with(frames, |out| reply::push(out, &self.prefix, event, body));
         }
         if self.speaks(Dialect::Plain)
             && let Some(line) = line()

@@ -141,15 +141,16 @@ impl Shard {
         if id == 0 {
             return;
         }
-        let frame = self.frame(|out| match result {
+        let answer = |out: &mut Vec<u8>| match result {
             Ok(()) => reply::empty(out, id, "publish"),
             Err(error) => reply::error(out, id, error),
-        });
+        };
         if from.shard == self.id {
             if self.session_of(from.conn).is_some() {
-                self.send(from.conn.slot, frame, false, fx);
+                self.reply(from.conn.slot, answer, fx);
             }
         } else {
+            let frame = self.frame(answer);
             self.tell(from.shard, PeerMessage::Reply { conn: from.conn, frame }, fx);
         }
     }

@@ -6,6 +6,8 @@
 //! 3. Bytes in flight MUST count until [`Outbox::sent`]: a peer that takes nothing fills up.
 //! 4. A droppable chunk MUST NOT be queued when more than half of the limit is in use.
 //! 5. One chunk MUST be held without an allocation: the common case of a fan-out.
+//! 6. Small copies MUST be put together: a client that sends many commands at once gets its answers
+//!    in one piece of memory, not in one each.
 
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -20,11 +22,27 @@ const CHUNKS_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub struct Outbox {
     first: Option<Bytes>,
-    /// Boxed, because it is seldom there: 24 bytes less for every idle connection.
-    #[allow(clippy::box_collection)]
-    rest: Option<Box<VecDeque<Bytes>>>,
+    /// Boxed, because it is seldom there: less for every idle connection.
+    rest: Option<Box<Rest>>,
     queued: u32,
     in_flight: u32,
+}
+
+/// What stands behind the first chunk.
+#[derive(Debug, Default)]
+struct Rest {
+    chunks: VecDeque<Bytes>,
+    /// Copies, behind the chunks, that grow until a chunk is pushed.
+    open: BytesMut,
+}
+
+impl Rest {
+    /// Makes a chunk of the copies.
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            self.chunks.push_back(self.open.split().freeze());
+        }
+    }
 }
 
 /// What became of a push.
@@ -50,21 +68,46 @@ pub enum Chunks {
 impl Outbox {
     /// Queues `chunk` (whole frames, shared, not copied) if no more than `limit` bytes are held
     /// then.
+    #[inline]
     pub fn push(&mut self, chunk: Bytes, droppable: bool, limit: usize) -> Push {
-        let after = self.bytes() + chunk.len();
-        if droppable && after > limit / 2 {
-            return Push::Dropped;
+        let room = self.room(chunk.len(), droppable, limit);
+        if room == Push::Queued {
+            self.queued += chunk.len() as u32;
+            match self.first {
+                None => self.first = Some(chunk),
+                Some(_) => self.push_behind(chunk),
+            }
         }
-        if after > limit {
-            return Push::Full;
+        room
+    }
+
+    /// Queues a copy of `chunk` (whole frames, small) if no more than `limit` bytes are held then.
+    pub fn push_copy(&mut self, chunk: &[u8], limit: usize) -> Push {
+        let room = self.room(chunk.len(), false, limit);
+        if room == Push::Queued {
+            self.queued += chunk.len() as u32;
+            match self.first {
+                None => self.first = Some(Bytes::copy_from_slice(chunk)),
+                Some(_) => self.rest.get_or_insert_default().open.extend_from_slice(chunk),
+            }
         }
-        self.queued += chunk.len() as u32;
-        if self.first.is_none() {
-            self.first = Some(chunk);
-        } else {
-            self.rest.get_or_insert_default().push_back(chunk);
+        room
+    }
+
+    #[inline]
+    fn room(&self, len: usize, droppable: bool, limit: usize) -> Push {
+        match self.bytes() + len {
+            after if droppable && after > limit / 2 => Push::Dropped,
+            after if after > limit => Push::Full,
+            _ => Push::Queued,
         }
-        Push::Queued
+    }
+
+    #[cold]
+    fn push_behind(&mut self, chunk: Bytes) {
+        let rest = self.rest.get_or_insert_default();
+        rest.seal();
+        rest.chunks.push_back(chunk);
     }
 
     /// Bytes held: queued and in flight.
@@ -79,35 +122,44 @@ impl Outbox {
 
     /// Takes what the next send carries and counts it as in flight. `None`: nothing is queued, or
     /// a send is in flight already.
+    #[inline]
     pub fn take(&mut self) -> Option<Chunks> {
         if self.in_flight > 0 {
             return None;
         }
         let first = self.first.take()?;
-        let Some(mut rest) = self.rest.take() else {
-            self.in_flight = self.queued;
-            self.queued = 0;
-            return Some(Chunks::One(first));
-        };
+        if self.rest.is_some() {
+            return Some(self.take_several(first));
+        }
+        self.in_flight = self.queued;
+        self.queued = 0;
+        Some(Chunks::One(first))
+    }
+
+    #[cold]
+    fn take_several(&mut self, first: Bytes) -> Chunks {
+        let mut rest = self.rest.take().unwrap_or_default();
         let chunks = if self.queued as usize <= CONCAT_BYTES_MAX {
             let mut all = BytesMut::with_capacity(self.queued as usize);
             all.extend_from_slice(&first);
-            rest.drain(..).for_each(|chunk| all.extend_from_slice(&chunk));
+            rest.chunks.drain(..).for_each(|chunk| all.extend_from_slice(&chunk));
+            all.extend_from_slice(&std::mem::take(&mut rest.open));
             Chunks::One(all.freeze())
         } else {
-            let more = rest.len().min(CHUNKS_MAX - 1);
+            rest.seal();
+            let more = rest.chunks.len().min(CHUNKS_MAX - 1);
             let mut many = Vec::with_capacity(more + 1);
             many.push(first);
-            many.extend(rest.drain(..more));
+            many.extend(rest.chunks.drain(..more));
             Chunks::Many(many)
         };
         self.in_flight = chunks.len() as u32;
         self.queued -= self.in_flight;
-        self.first = rest.pop_front();
-        if !rest.is_empty() {
+        self.first = rest.chunks.pop_front();
+        if !rest.chunks.is_empty() {
             self.rest = Some(rest);
         }
-        Some(chunks)
+        chunks
     }
 
     /// The send in flight is done; returns its bytes.
@@ -119,8 +171,9 @@ impl Outbox {
     pub fn drain(&mut self) -> Vec<Bytes> {
         self.queued = 0;
         let first = self.first.take();
-        let rest = self.rest.take().map(|rest| *rest).unwrap_or_default();
-        first.into_iter().chain(rest).collect()
+        let mut rest = self.rest.take().unwrap_or_default();
+        rest.seal();
+        first.into_iter().chain(rest.chunks).collect()
     }
 }
 
@@ -182,7 +235,11 @@ mod tests {
             let (mut pushed, mut got) = (Vec::new(), Vec::new());
             for (i, size) in sizes.iter().enumerate() {
                 let chunk = vec![i as u8; *size];
-                if outbox.push(Bytes::from(chunk.clone()), false, 1 << 20) == Push::Queued {
+                let push = match size % 3 {
+                    0 => outbox.push_copy(&chunk, 1 << 20),
+                    _ => outbox.push(Bytes::from(chunk.clone()), false, 1 << 20),
+                };
+                if push == Push::Queued {
                     pushed.extend(chunk);
                 }
                 if takes.get(i) == Some(&true) && let Some(chunks) = outbox.take() {

@@ -3,7 +3,7 @@
 use super::auth::Identity;
 use super::ids::{ClientId, ConnId, Dialect, Origin, RoomName};
 use super::nicks;
-use super::outbox::Push;
+use super::outbox::{Outbox, Push};
 use super::peer::{Author, PeerMessage};
 use super::room::{Pending, Room};
 use super::session::{Beat, Purpose, Session, Stage, Wait};
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Queued bytes that still go out before a Close frame; more is dropped.
 const FLUSH_BYTES_MAX: usize = 64 * 1024;
+/// Replies up to this many bytes are put together with those before them.
+const REPLY_COPIED_MAX: usize = 1024;
 
 impl Shard {
     pub(super) fn session(&mut self, slot: u32) -> Option<&mut Session> {
@@ -172,16 +174,27 @@ impl Shard {
     // ---- sending
 
     /// Queues whole frames for a connection; one that is too slow for them is closed.
+    #[inline]
     pub(super) fn send(&mut self, slot: u32, frames: Bytes, droppable: bool, fx: &mut Effects) {
-        let client = &self.settings.config.client;
-        let limit = client.queue_max_size;
-        let total = client.queue_total_max_size / usize::from(self.settings.shards);
-        let crowded = self.outbox_bytes + frames.len() > total;
         let length = frames.len();
+        self.queue(slot, length, |outbox, limit| outbox.push(frames, droppable, limit), fx);
+    }
+
+    /// `push` queues `length` bytes, unless all connections together hold too much already.
+    #[inline]
+    fn queue(
+        &mut self,
+        slot: u32,
+        length: usize,
+        push: impl FnOnce(&mut Outbox, usize) -> Push,
+        fx: &mut Effects,
+    ) {
+        let crowded = self.outbox_bytes + length > self.limits.outbox_total;
+        let limit = self.limits.outbox;
         let Some(session) = self.session(slot) else { return };
         let push = match crowded && session.outbox.bytes() > 0 {
             true => Push::Full,
-            false => session.outbox.push(frames, droppable, limit),
+            false => push(&mut session.outbox, limit),
         };
         match push {
             Push::Queued => {
@@ -198,28 +211,41 @@ impl Shard {
 
     /// Encodes a reply and queues it.
     pub(super) fn reply(&mut self, slot: u32, write: impl FnOnce(&mut Vec<u8>), fx: &mut Effects) {
-        let frame = self.frame(write);
-        self.send(slot, frame, false, fx);
+        self.encode(write);
+        if self.encoded.len() > REPLY_COPIED_MAX {
+            let frame = Bytes::copy_from_slice(&self.encoded);
+            return self.send(slot, frame, false, fx);
+        }
+        let encoded = std::mem::take(&mut self.encoded);
+        let push = |outbox: &mut Outbox, limit: usize| outbox.push_copy(&encoded, limit);
+        self.queue(slot, encoded.len(), push, fx);
+        self.encoded = encoded;
     }
 
     /// A text frame of its own size around what `write` writes.
     pub(super) fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        self.scratch.clear();
-        write(&mut self.scratch);
-        let mut frame = BytesMut::with_capacity(self.scratch.len() + 10);
-        codec::text_frame(&mut frame, &self.scratch);
+        self.encode(write);
+        Bytes::copy_from_slice(&self.encoded)
+    }
+
+    /// Puts a text frame around what `write` writes into `encoded`.
+    fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.scratch.capacity() > 64 * 1024 {
-            self.scratch = Vec::new();
+            (self.scratch, self.encoded) = Default::default();
         }
-        frame.freeze()
+        self.scratch.clear();
+        self.encoded.clear();
+        write(&mut self.scratch);
+        codec::text_frame(&mut self.encoded, &self.scratch);
     }
 
     pub(super) fn sent(&mut self, slot: u32, fx: &mut Effects) {
-        let quarter = self.settings.config.client.queue_max_size / 4;
+        let quarter = self.limits.outbox / 4;
         let Some(session) = self.session(slot) else { return };
         let sent = session.outbox.sent();
         let more = !session.outbox.is_empty() && !std::mem::replace(&mut session.writable, true);
-        let eased = session.outbox.bytes() <= quarter;
+        let waits = session.paused || session.waiting.is_some();
+        let eased = waits && session.outbox.bytes() <= quarter;
         self.outbox_bytes -= sent;
         if more {
             self.writable.push_back(slot);

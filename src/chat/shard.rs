@@ -23,7 +23,7 @@ use crate::protocol::codes;
 use crate::protocol::plain::Endpoint;
 use crate::ws::codec::{Message, Violation};
 use ahash::RandomState;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -131,6 +131,15 @@ impl Effects {
     }
 }
 
+/// Bounds that are looked at for every delivery.
+#[derive(Debug)]
+pub(super) struct Limits {
+    /// Bytes queued for one connection.
+    pub(super) outbox: usize,
+    /// Bytes queued for all connections of the shard.
+    pub(super) outbox_total: usize,
+}
+
 /// How far an orderly shutdown has come.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Drain {
@@ -172,6 +181,9 @@ pub struct Shard {
     pub(super) turn_full: bool,
     pub(super) reading_suspended: bool,
     pub(super) scratch: Vec<u8>,
+    /// The frame that was encoded last.
+    pub(super) encoded: BytesMut,
+    pub(super) limits: Limits,
     pub(super) drain: Drain,
 }
 
@@ -209,6 +221,12 @@ impl Shard {
             turn_full: false,
             reading_suspended: false,
             scratch: Vec::new(),
+            encoded: BytesMut::new(),
+            limits: Limits {
+                outbox: settings.config.client.queue_max_size,
+                outbox_total: settings.config.client.queue_total_max_size
+                    / usize::from(settings.shards),
+            },
             drain: Drain::default(),
             settings,
         }
@@ -273,7 +291,7 @@ impl Shard {
     /// Whether the next message of a connection may be handed in now. If not, the caller keeps it
     /// (and stops reading) until the slot appears in [`Effects::resumed`].
     pub fn accepts(&mut self, slot: u32) -> bool {
-        let quarter = self.settings.config.client.queue_max_size / 4;
+        let quarter = self.limits.outbox / 4;
         let draining = self.drain.started;
         let Some(session) = self.session(slot) else { return false };
         let ready = session.wait == Wait::Nothing

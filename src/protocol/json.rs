@@ -27,7 +27,7 @@ pub fn pass_through(raw: &str) -> Option<Cow<'_, str>> {
     if openings > DEPTH_MAX && depth(bytes) > DEPTH_MAX {
         return None;
     }
-    if !bytes.iter().any(|b| matches!(b, b'\n' | b'\r')) {
+    if memchr::memchr2(b'\n', b'\r', bytes).is_none() {
         return Some(Cow::Borrowed(raw));
     }
     Some(Cow::Owned(raw.chars().filter(|c| !matches!(c, '\n' | '\r')).collect()))

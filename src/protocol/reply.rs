@@ -6,6 +6,7 @@
 
 use super::codes::ErrorCode;
 use super::json::{write_str, write_u64};
+use bytes::BufMut;
 
 /// The server's ping, and a client's answer to it.
 pub const PING: &[u8] = b"{}";
@@ -163,18 +164,18 @@ pub fn client_info(out: &mut Vec<u8>, user: &str, client: &str, conn_info: Optio
 
 /// A publication object. `data`, `info`: raw JSON. `offset` and `time_ms` (Unix time) only in
 /// rooms with history.
-pub fn publication(out: &mut Vec<u8>, data: &[u8], info: &[u8], stamp: Option<(u64, u64)>) {
-    out.extend_from_slice(b"{\"data\":");
-    out.extend_from_slice(data);
-    out.extend_from_slice(b",\"info\":");
-    out.extend_from_slice(info);
+pub fn publication(out: &mut impl BufMut, data: &[u8], info: &[u8], stamp: Option<(u64, u64)>) {
+    out.put_slice(b"{\"data\":");
+    out.put_slice(data);
+    out.put_slice(b",\"info\":");
+    out.put_slice(info);
     if let Some((offset, time_ms)) = stamp {
-        out.extend_from_slice(b",\"offset\":");
-        write_u64(out, offset);
-        out.extend_from_slice(b",\"time\":");
-        write_u64(out, time_ms);
+        out.put_slice(b",\"offset\":");
+        out.put_slice(itoa::Buffer::new().format(offset).as_bytes());
+        out.put_slice(b",\"time\":");
+        out.put_slice(itoa::Buffer::new().format(time_ms).as_bytes());
     }
-    out.push(b'}');
+    out.put_u8(b'}');
 }
 
 /// What stands before the event in every push of a room: `{"push":{"channel":"r",`.
@@ -187,25 +188,19 @@ pub fn push_prefix(channel: &str) -> Vec<u8> {
 
 /// A whole push: `prefix` from [`push_prefix`], `event` one of `pub`, `join`, `leave`.
 ///
-/// `body`: for `pub` a publication object, otherwise a client info, both encoded.
-pub fn push(out: &mut Vec<u8>, prefix: &[u8], event: Event, body: &[u8]) {
-    out.extend_from_slice(prefix);
-    match event {
-        Event::Publication => {
-            out.extend_from_slice(b"\"pub\":");
-            out.extend_from_slice(body);
-            out.extend_from_slice(b"}}");
-        }
-        Event::Join | Event::Leave => {
-            out.extend_from_slice(if event == Event::Join {
-                b"\"join\":{\"info\":".as_slice()
-            } else {
-                b"\"leave\":{\"info\":".as_slice()
-            });
-            out.extend_from_slice(body);
-            out.extend_from_slice(b"}}}");
-        }
-    }
+/// `body` writes, for `pub`, a publication object, otherwise a client info.
+pub fn push<B: BufMut>(out: &mut B, prefix: &[u8], event: Event, body: impl FnOnce(&mut B)) {
+    out.put_slice(prefix);
+    out.put_slice(match event {
+        Event::Publication => b"\"pub\":".as_slice(),
+        Event::Join => b"\"join\":{\"info\":",
+        Event::Leave => b"\"leave\":{\"info\":",
+    });
+    body(out);
+    out.put_slice(match event {
+        Event::Publication => b"}}".as_slice(),
+        Event::Join | Event::Leave => b"}}}",
+    });
 }
 
 /// What a push of a room tells.
@@ -317,11 +312,11 @@ mod tests {
         let mut publication_bytes = Vec::new();
         publication(&mut publication_bytes, b"1", &info, Some((9, 17)));
         check(
-            |o| push(o, &prefix, Event::Publication, &publication_bytes),
+            |o| push(o, &prefix, Event::Publication, |o| o.extend_from_slice(&publication_bytes)),
             r#"{"push":{"channel":"a\"b","pub":{"data":1,"info":{"user":"~al","client":"id","conn_info":{"nick":"al"}},"offset":9,"time":17}}}"#,
         );
         check(
-            |o| push(o, &prefix, Event::Leave, &info),
+            |o| push(o, &prefix, Event::Leave, |o| o.extend_from_slice(&info)),
             r#"{"push":{"channel":"a\"b","leave":{"info":{"user":"~al","client":"id","conn_info":{"nick":"al"}}}}}"#,
         );
     }
