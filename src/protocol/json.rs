@@ -23,8 +23,8 @@ pub fn write_u64(out: &mut Vec<u8>, n: u64) {
 /// value is nested deeper than [`DEPTH_MAX`] (readers with a recursion limit would choke on it).
 pub fn pass_through(raw: &str) -> Option<Cow<'_, str>> {
     let bytes = raw.as_bytes();
-    let openings = bytes.iter().filter(|b| matches!(b, b'{' | b'[')).count();
-    if openings > DEPTH_MAX && depth(bytes) > DEPTH_MAX {
+    let many = memchr::memchr2_iter(b'{', b'[', bytes).nth(DEPTH_MAX).is_some();
+    if many && depth(bytes) > DEPTH_MAX {
         return None;
     }
     if memchr::memchr2(b'\n', b'\r', bytes).is_none() {
