@@ -3,7 +3,7 @@
 # then the real server against the WebSocket conformance suite, the official SDK and a browser.
 #
 # Usage: tests/run.sh [STEP...]      without steps: all of them
-# Steps: fmt clippy cargo release strace conformance sdk web
+# Steps: fmt clippy cargo benches release strace conformance sdk web
 #
 # Works from a clean clone: what is missing is installed (apt packages as root or with sudo, npm
 # packages beside the tests, the conformance suite under .cache/). What cannot be installed is a
@@ -91,6 +91,13 @@ step_cargo() {
     need_cargo && cargo test --workspace --no-fail-fast
 }
 
+# The benchmark's script; its Rust parts are tested by `cargo`. Nothing is measured.
+step_benches() {
+    need python3 python3 &&
+        python3 -m unittest discover -v -s benches/server/harness -t benches/server &&
+        benches/server/run --help
+}
+
 step_release() {
     need_server
 }
@@ -144,6 +151,8 @@ count() {
         /^(#|ℹ) pass [0-9]+$/ { p += $3 }
         /^(#|ℹ) fail [0-9]+$/ { f += $3 }
         /^(#|ℹ) cancelled [0-9]+$/ { f += $3 }
+        /^Ran [0-9]+ tests? in/ { p += $2 }
+        /^FAILED \((failures|errors)=/ { gsub(/[^0-9]+/, " "); n = split($0, a, " "); for (i = 1; i <= n; i++) { f += a[i]; p -= a[i] } }
         /^  OK [0-9]+, NON-STRICT/ { gsub(",", ""); p += $2 + $4 + $6; f += $8 + $10 }
         END { print p + 0, f + 0 }
     ' "$1"
@@ -174,7 +183,7 @@ run() {
 
 mkdir -p "$logs"
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(fmt clippy cargo release strace conformance sdk web)
+[ ${#steps[@]} -gt 0 ] || steps=(fmt clippy cargo benches release strace conformance sdk web)
 for step in "${steps[@]}"; do
     declare -F "step_$step" >/dev/null || { echo "no such step: $step" >&2; exit 2; }
 done
