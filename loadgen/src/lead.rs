@@ -3,10 +3,10 @@
 
 use crate::child::Child;
 use crate::crew;
-use crate::plan::Plan;
+use crate::plan::{Plan, nanos};
 use crate::progress::{self, Watch};
 use crate::record::{Record, Second, Totals};
-use crate::shared::{Event, Order, Shared, Snapshot, nanos};
+use crate::shared::{Event, Order, Shared, Snapshot};
 use crate::system::{self, KernelDrops, ServerProcesses};
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use std::sync::Arc;
@@ -115,13 +115,16 @@ enum Waited {
 impl Lead<'_> {
     fn phases(&mut self) -> Result<(), String> {
         let plan = Arc::clone(&self.plan);
-        self.join(&plan)?;
-        self.settle(&plan)?;
+        if self.join(&plan)? == Waited::Interrupted || self.settle(&plan)? == Waited::Interrupted {
+            // What there is: how connecting went.
+            self.record.interrupted = true;
+            return Ok(());
+        }
         self.measure(&plan)?;
         self.drain(&plan)
     }
 
-    fn join(&mut self, plan: &Plan) -> Result<(), String> {
+    fn join(&mut self, plan: &Plan) -> Result<Waited, String> {
         let connections = plan.layout.connections();
         let options = &plan.options;
         self.watch.phase(progress::Phase::Connect, connections as u64);
@@ -133,23 +136,18 @@ impl Lead<'_> {
             lead.watch.at(lead.snapshot().joined, "");
             waiting == 0
         })?;
-        match joined {
-            Waited::Done => {}
-            Waited::Interrupted => return Err("interrupted before all had joined".into()),
-            Waited::TimedOut => {
-                return Err(format!(
-                    "only {} of {connections} connections had joined after {:.0} s \
-                     (--connect-timeout)",
-                    self.snapshot().joined,
-                    timeout.as_secs_f64()
-                ));
-            }
+        if joined == Waited::TimedOut {
+            return Err(format!(
+                "only {} of {connections} connections had joined after {:.0} s (--connect-timeout)",
+                self.snapshot().joined,
+                timeout.as_secs_f64()
+            ));
         }
         self.record.join_s = self.origin.elapsed().as_secs_f64();
-        Ok(())
+        Ok(joined)
     }
 
-    fn settle(&mut self, plan: &Plan) -> Result<(), String> {
+    fn settle(&mut self, plan: &Plan) -> Result<Waited, String> {
         let settle = plan.options.settle;
         self.watch.phase(progress::Phase::Settle, millis(settle));
         let begin = Instant::now();
@@ -157,11 +155,8 @@ impl Lead<'_> {
             lead.watch.at(millis(begin.elapsed()), "");
             false
         })?;
-        if waited == Waited::Interrupted {
-            return Err("interrupted before the first message".into());
-        }
         self.record.server_rss_joined = self.server.rss();
-        Ok(())
+        Ok(waited)
     }
 
     /// Warm-up and the measured window, until all has been sent.

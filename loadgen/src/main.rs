@@ -121,12 +121,15 @@ fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// The first Ctrl-C or SIGTERM ends the run and prints what there is, the second leaves at once.
 fn watch_interrupt(interrupt: Arc<AtomicBool>) {
+    let (ready, is_ready) = std::sync::mpsc::channel();
     let watch = async move {
         use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(mut ctrl_c), Ok(mut terminate)) = signals else { return };
+        drop(ready);
         for again in [false, true] {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
+                _ = ctrl_c.recv() => {}
                 _ = terminate.recv() => {}
             }
             if again {
@@ -140,4 +143,6 @@ fn watch_interrupt(interrupt: Arc<AtomicBool>) {
             runtime.block_on(watch);
         }
     });
+    // Ends when the signals are watched, or cannot be.
+    let _: Result<(), _> = is_ready.recv();
 }

@@ -4,7 +4,7 @@
 //! threads. With several processes each has a [`Shared`] of its own, and the leader speaks to it
 //! through `child.rs`.
 
-use crate::plan::Plan;
+use crate::plan::{Plan, nanos};
 use crate::record::{Second, Totals};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ringchat::net::dispatcher::Wake;
@@ -248,9 +248,4 @@ impl Shared {
         second.clear(index);
         second
     }
-}
-
-/// Whole nanoseconds.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

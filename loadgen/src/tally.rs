@@ -263,7 +263,13 @@ impl Tally {
             }
             let senders = layout.senders_of(layout.room_of(at));
             let sent = senders.iter().map(|sender| self.shared.sent_by(*sender as usize));
-            self.totals.counts.corrupt += self.ledger.unsent(local, sent);
+            let unsent = self.ledger.unsent(local, sent);
+            if unsent > 0 {
+                self.totals.counts.corrupt += unsent;
+                let words =
+                    || format!("{unsent} messages that were never sent, at connection {at}");
+                self.totals.fault("corrupt", words);
+            }
         }
         self.totals.counts.delivered = self.ledger.delivered;
         self.totals

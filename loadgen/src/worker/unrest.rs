@@ -6,9 +6,9 @@
 use super::{Returns, Worker};
 use crate::connection::State;
 use crate::dialect::Request;
-use crate::plan::Plan;
+use crate::plan::{Plan, nanos};
 use crate::record::Totals;
-use crate::shared::{Phase, nanos};
+use crate::shared::Phase;
 use std::collections::{HashMap, VecDeque};
 
 /// Slow readers read so often.

@@ -3,7 +3,7 @@
 use crate::arguments;
 use crate::stub::{self, Fault};
 use ringchat_loadgen::report::{Report, Verdict};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -134,4 +134,28 @@ fn a_search_that_finds_nothing_says_so() {
     let (code, out, err) = program(&words);
     assert_eq!((code, err.as_str()), (Some(3), ""), "{out}");
     assert!(out.contains("not below"), "{out}");
+}
+
+#[test]
+fn an_interrupt_while_connecting_prints_how_that_went() {
+    for processes in ["1", "2"] {
+        let more = format!("--connect-rate 1 --threads 1 --format json --processes {processes}");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringchat-loadgen"))
+            .args(&arguments(stub::start(Fault::Nothing), &more)[1..])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first line says that it connects.
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("connect"));
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let mut out = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        let report: Report = serde_json::from_str(&out).unwrap();
+        assert_eq!(report.verdict, Verdict::Interrupted, "{out}");
+        assert!(report.connect.join.count < 12 && report.checks.owed == 0, "{out}");
+    }
 }
