@@ -37,15 +37,16 @@ fn main() {
     let _profiler = dhat::Profiler::builder().testing().build();
     for dialect in ["ringchat", "ringchat --encoding protobuf", "plain", "raw"] {
         // The first one warms up what is made once.
-        let [_, few, many] = [100, 100, 1500].map(|rate| run(address.trim(), dialect, rate));
+        let [_, few, many] = [100, 100, 3000].map(|rate| run(address.trim(), dialect, rate));
         let messages = many.1 - few.1;
         let blocks = many.0.saturating_sub(few.0);
         println!(
             "{dialect}: {messages} messages and {} deliveries more: {blocks} blocks more",
             messages * 8
         );
-        // A hundredth: buffers that grow, and the seconds' bookkeeping.
-        assert!(messages > 1000, "the load was carried");
+        // A hundredth: buffers grow a few times until they hold what comes at once, however many
+        // messages there are; on a busy machine that is more.
+        assert!(messages > 4000, "the load was carried");
         assert!(blocks < messages / 100, "{dialect}: {blocks} allocations for {messages} messages");
     }
     drop(server.stdin.take());
@@ -55,7 +56,7 @@ fn main() {
 /// Allocated blocks and sent messages of one run.
 fn run(address: &str, dialect: &str, rate: u32) -> (u64, u64) {
     let words = format!(
-        "x --url ws://{address} -c 8 --senders 4 --rate {rate} --warmup 0ms --duration 1s \
+        "x --url ws://{address} -c 8 --senders 4 --rate {rate} --warmup 0ms --duration 2s \
          --settle 20ms --threads 1 --dialect {dialect} --allow-saturation"
     );
     let cli = Cli::parse_from(words.split_whitespace());
