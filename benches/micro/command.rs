@@ -7,7 +7,8 @@
 use crate::json_string;
 use criterion::{Criterion, Throughput};
 use ringchat::protocol::command::{Commands, Request};
-use ringchat::protocol::reply::{self, Event};
+use ringchat::protocol::content::Content;
+use ringchat::protocol::reply::{self, Event, Publication};
 use std::hint::black_box;
 
 pub fn benches(c: &mut Criterion) {
@@ -64,14 +65,12 @@ fn push(c: &mut Criterion) {
     let mut info = Vec::new();
     let client = "00000000-0000-4000-8000-000000000000";
     reply::client_info(&mut info, "~alice", client, Some(r#"{"nick":"alice"}"#));
-    let (mut publication, mut out) = (Vec::new(), Vec::new());
-    let mut write = |data: &str, out: &mut Vec<u8>| {
-        publication.clear();
+    let mut out = Vec::new();
+    let write = |data: &str, out: &mut Vec<u8>| {
         out.clear();
         let stamp = Some((1_000, 1_700_000_000_000));
-        reply::publication(&mut publication, data.as_bytes(), &info, stamp);
-        let body = |out: &mut Vec<u8>| out.extend_from_slice(&publication);
-        reply::push(out, &prefix, Event::Publication, body);
+        let publication = Publication { content: Content::Json(data), info: &info, stamp };
+        reply::push(out, &prefix, Event::Publication, |out| publication.write(out));
     };
     for (name, len) in [("128B", 128), ("4KiB", 4096)] {
         let data = json_string(len);

@@ -13,6 +13,7 @@ use ringchat::chat::ids::{ClientId, Dialect, Epoch, RoomName, ShardId};
 use ringchat::chat::peer::Author;
 use ringchat::chat::room::Group;
 use ringchat::config::NamespaceOptions;
+use ringchat::protocol::content::Content;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -24,19 +25,19 @@ pub fn benches(c: &mut Criterion) {
 }
 
 fn home(c: &mut Criterion) {
-    let author = Author {
+    let author = Arc::new(Author {
         user: "~alice".into(),
         client: ClientId(1),
         name: "alice".into(),
         info: br#"{"user":"~alice","client":"1","conn_info":{"nick":"alice"}}"#.to_vec(),
-    };
+    });
     let data = json_string(128);
     let mut home =
         Home::new(RoomName::from("lobby"), Arc::new(NamespaceOptions::default()), Epoch(1));
     home.join(ShardId(0), Dialect::Json);
     let mut turn = |count: u32| {
         (0..count).for_each(|_| {
-            home.publish(0, black_box(data.as_bytes()), &author);
+            home.publish(0, Content::Json(black_box(&data)), &author);
         });
         let (batch, shards) = home.take_batch().expect("a batch");
         assert_eq!((batch.count, shards.count()), (count, 1));

@@ -8,6 +8,7 @@ use super::session::{Beat, Membership, Pace, Stage, Wait};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes::{self, Disconnect, ErrorCode};
 use crate::protocol::command::{self, Command, Commands, Connect, GuestData, Request};
+use crate::protocol::content::Content;
 use crate::protocol::{json, reply};
 use serde_json::value::RawValue;
 
@@ -332,14 +333,8 @@ impl Shard {
         data: &RawValue,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        let member = self.is_member(slot, channel);
-        let user = self.user(slot);
-        self.settings.permit(channel, &user, |o| {
-            o.allow_publish_for_client || member && o.allow_publish_for_subscriber
-        })?;
         let data = json::pass_through(data.get()).ok_or(codes::BAD_REQUEST)?;
-        self.publish(slot, id, channel, data.as_bytes(), fx);
-        Ok(())
+        Ok(self.publish(slot, id, channel, Content::Json(&data), fx)?)
     }
 
     fn history(

@@ -3,18 +3,23 @@
 //! Owns offsets (contiguous within an epoch, never given twice), the history (bounded by number
 //! and age) and the frames of the turn, encoded once. It knows no connection.
 
-use super::ids::{ClientId, DIALECTS, Dialect, Epoch, RoomName, ShardId};
+use super::ids::{DIALECTS, Dialect, Epoch, RoomName, ShardId};
 use super::peer::{Author, Batch};
 use crate::config::NamespaceOptions;
-use crate::protocol::reply::{self, Event};
+use crate::protocol::content::Content;
+use crate::protocol::reply::{self, Event, Publication};
 use crate::protocol::{codes, plain};
 use crate::ws::codec;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Bytes that a history entry costs besides its publication.
-pub const ENTRY_BYTES: usize = size_of::<Entry>() + 32;
+/// Bytes that a history entry costs besides its texts: itself, its author, and what the allocator
+/// keeps of the six blocks.
+const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Author>() + 6 * 16;
+
+/// What is left of a publication that its author has deleted.
+const BLANK: &str = r#"{"type":"message","text":"","deleted":true}"#;
 
 /// A room, at the shard that orders it.
 #[derive(Debug)]
@@ -50,9 +55,8 @@ struct ShardMembers {
 pub struct Entry {
     offset: u64,
     time_ms: u64,
-    json: Bytes,
-    user: Box<str>,
-    client: ClientId,
+    content: Content<Box<str>>,
+    author: Arc<Author>,
 }
 
 /// How much of the past one reply may carry.
@@ -146,30 +150,24 @@ impl Home {
 
     /// Gives the publication the next offset, keeps it and encodes it for the members.
     /// Returns bytes of history added, minus those that fell out.
-    pub fn publish(&mut self, now_ms: u64, data: &[u8], author: &Author) -> isize {
+    pub fn publish(&mut self, now_ms: u64, content: Content<&str>, author: &Arc<Author>) -> isize {
         self.offset += 1;
-        let stamp = self.has_history().then_some((self.offset, now_ms));
         self.count += 1;
-        let line = || {
-            let data = std::str::from_utf8(data).ok()?;
-            plain::publication_line(&author.name, data)
-        };
-        if !self.has_history() {
-            // Straight into the turn's bytes.
-            let body = |out: &mut BytesMut| reply::publication(out, data, &author.info, stamp);
-            self.push(Event::Publication, body, line);
+        let stamp = self.has_history().then_some((self.offset, now_ms));
+        let publication = Publication { content, info: &author.info, stamp };
+        self.push(Event::Publication, |out| publication.write(out));
+        if self.speaks(Dialect::Plain)
+            && let Some(line) = content.line()
+        {
+            let frames = &mut self.frames[Dialect::Plain.index()];
+            codec::text_frame_with(frames, |out| line.write(&author.name, out));
+        }
+        if stamp.is_none() {
             return 0;
         }
-        let mut json = Vec::with_capacity(data.len() + author.info.len() + 64);
-        reply::publication(&mut json, data, &author.info, stamp);
-        self.push(Event::Publication, |out| out.extend_from_slice(&json), line);
-        let entry = Entry {
-            offset: self.offset,
-            time_ms: now_ms,
-            json: json.into(),
-            user: author.user.as_str().into(),
-            client: author.client,
-        };
+        let content = content.boxed();
+        let author = author.clone();
+        let entry = Entry { offset: self.offset, time_ms: now_ms, content, author };
         let mut change = entry.bytes() as isize;
         self.history.push_back(entry);
         while self.history.len() > self.options.history_size {
@@ -180,28 +178,20 @@ impl Home {
 
     /// Tells the members that somebody joined or left.
     pub fn announce(&mut self, event: Event, author: &Author) {
-        let line = match event {
-            Event::Join => plain::join_line,
-            Event::Leave | Event::Publication => plain::leave_line,
-        };
-        let body = |out: &mut BytesMut| out.extend_from_slice(&author.info);
-        self.push(event, body, || Some(line(&author.name)));
+        self.push(event, |out| out.extend_from_slice(&author.info));
+        if self.speaks(Dialect::Plain) {
+            let line = match event {
+                Event::Join => plain::join_line(&author.name),
+                Event::Leave | Event::Publication => plain::leave_line(&author.name),
+            };
+            codec::text_frame(&mut self.frames[Dialect::Plain.index()], line.as_bytes());
+        }
     }
 
-    fn push(
-        &mut self,
-        event: Event,
-        body: impl FnOnce(&mut BytesMut),
-        line: impl FnOnce() -> Option<String>,
-    ) {
+    fn push(&mut self, event: Event, body: impl FnOnce(&mut BytesMut)) {
         if self.speaks(Dialect::Json) {
             let frames = &mut self.frames[Dialect::Json.index()];
             codec::text_frame_with(frames, |out| reply::push(out, &self.prefix, event, body));
-        }
-        if self.speaks(Dialect::Plain)
-            && let Some(line) = line()
-        {
-            codec::text_frame(&mut self.frames[Dialect::Plain.index()], line.as_bytes());
         }
     }
 
@@ -231,7 +221,12 @@ impl Home {
     }
 
     /// What a client at `offset` of `epoch` has missed: all of it, oldest first, or `None`.
-    pub fn missed(&self, epoch: &str, offset: u64, limit: Limit) -> Option<Vec<&[u8]>> {
+    pub fn missed(
+        &self,
+        epoch: &str,
+        offset: u64,
+        limit: Limit,
+    ) -> Option<impl Iterator<Item = Publication<'_>>> {
         if !self.has_history() || epoch != self.epoch.to_string() || offset > self.offset {
             return None;
         }
@@ -239,19 +234,19 @@ impl Home {
         if count > limit.count || count > self.history.len() {
             return None;
         }
-        let missed: Vec<&[u8]> =
-            self.history.iter().skip(self.history.len() - count).map(|e| &e.json[..]).collect();
-        let bytes: usize = missed.iter().map(|json| json.len()).sum();
+        let missed = self.history.iter().skip(self.history.len() - count).map(Entry::publication);
+        let bytes: usize = missed.clone().map(|publication| publication.len_max()).sum();
         (bytes <= limit.bytes).then_some(missed)
     }
 
     /// A part of the past, in the order asked for, within its limit (but one publication at
     /// least).
-    pub fn range(&self, range: Range) -> Vec<&[u8]> {
+    pub fn range(&self, range: Range) -> Vec<Publication<'_>> {
         let mut bytes = 0;
-        let mut fits = |json: &&[u8]| {
-            bytes += json.len();
-            bytes == json.len() || bytes <= range.limit.bytes
+        let mut fits = |publication: &Publication<'_>| {
+            let length = publication.len_max();
+            bytes += length;
+            bytes == length || bytes <= range.limit.bytes
         };
         let since = |e: &&Entry| match range.since {
             None => true,
@@ -260,10 +255,10 @@ impl Home {
         };
         if range.reverse {
             let entries = self.history.iter().rev().filter(since).take(range.limit.count);
-            entries.map(|e| &e.json[..]).take_while(&mut fits).collect()
+            entries.map(Entry::publication).take_while(&mut fits).collect()
         } else {
             let entries = self.history.iter().filter(since).take(range.limit.count);
-            entries.map(|e| &e.json[..]).take_while(&mut fits).collect()
+            entries.map(Entry::publication).take_while(&mut fits).collect()
         }
     }
 
@@ -275,21 +270,22 @@ impl Home {
     /// Whether `author` published `offset`: the same user, or for anonymous users the same client.
     pub fn is_author(&self, offset: u64, author: &Author) -> bool {
         self.entry(offset).is_some_and(|e| {
-            if e.user.is_empty() { e.client == author.client } else { *e.user == *author.user }
+            let theirs = &e.author;
+            match theirs.user.is_empty() {
+                true => theirs.client == author.client,
+                false => theirs.user == author.user,
+            }
         })
     }
 
     /// Blanks a publication in the history, so that recovery cannot bring a deleted text back.
     /// Returns the change in bytes.
-    pub fn blank(&mut self, offset: u64, info: &[u8]) -> isize {
+    pub fn blank(&mut self, offset: u64) -> isize {
         let Some(at) = self.index(offset) else { return 0 };
         let Some(entry) = self.history.get_mut(at) else { return 0 };
-        let before = entry.json.len() as isize;
-        let mut json = Vec::new();
-        let data = b"{\"type\":\"message\",\"text\":\"\",\"deleted\":true}";
-        reply::publication(&mut json, data, info, Some((entry.offset, entry.time_ms)));
-        entry.json = json.into();
-        entry.json.len() as isize - before
+        let before = entry.bytes() as isize;
+        entry.content = Content::Json(BLANK).boxed();
+        entry.bytes() as isize - before
     }
 
     fn index(&self, offset: u64) -> Option<usize> {
@@ -357,7 +353,17 @@ impl Home {
 }
 
 impl Entry {
+    fn publication(&self) -> Publication<'_> {
+        Publication {
+            content: self.content.borrow(),
+            info: &self.author.info,
+            stamp: Some((self.offset, self.time_ms)),
+        }
+    }
+
+    /// As if nobody else shared its author: the bound on history holds even then.
     fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.json.len() + self.user.len()
+        let Author { user, name, info, .. } = &*self.author;
+        ENTRY_BYTES + self.content.borrow().as_str().len() + user.len() + name.len() + info.len()
     }
 }

@@ -4,11 +4,13 @@ use super::home::{Home, Limit, Range};
 use super::ids::{Dialect, Origin, RoomName, ShardId};
 use super::peer::{Author, HistoryRequest, Join, PeerMessage};
 use super::shard::{Effects, Shard};
-use crate::protocol::chat::{self, Kind};
+use crate::protocol::chat::Kind;
 use crate::protocol::codes::{self, ErrorCode};
+use crate::protocol::content::Content;
 use crate::protocol::reply::{self, Event, Recovery};
 use bytes::Bytes;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 /// Bytes that one room may bring in a turn before its home asks for the turn to end.
 const TURN_BYTES_MAX: usize = 256 * 1024;
@@ -63,20 +65,19 @@ impl Shard {
         if id > 0 {
             let epoch = home.epoch.to_string();
             let position = home.position(&epoch);
-            let missed = match recover.filter(|_| position.is_some()) {
-                None => Vec::new(),
-                Some((epoch, offset)) => match home.missed(&epoch, offset, limit) {
-                    Some(missed) => {
-                        recovery = Recovery::Recovered;
-                        missed
-                    }
-                    None => {
-                        recovery = Recovery::Unrecovered;
-                        Vec::new()
-                    }
-                },
+            let recover = recover.filter(|_| position.is_some());
+            let missed = match &recover {
+                None => None,
+                Some((epoch, offset)) => {
+                    let missed = home.missed(epoch, *offset, limit);
+                    recovery = match missed {
+                        Some(_) => Recovery::Recovered,
+                        None => Recovery::Unrecovered,
+                    };
+                    missed
+                }
             };
-            reply::subscribe(&mut out, id, position, recovery, missed.into_iter());
+            reply::subscribe(&mut out, id, position, recovery, missed.into_iter().flatten());
         }
         home.join(from.shard, dialect);
         let announced = author.clone().filter(|_| home.len() <= announce_max);
@@ -130,11 +131,11 @@ impl Shard {
         room: &str,
         from: Origin,
         id: u32,
-        data: &[u8],
-        author: &Author,
+        content: Content<&str>,
+        author: &Arc<Author>,
         fx: &mut Effects,
     ) {
-        let result = self.accept_publication(room, data, author);
+        let result = self.accept_publication(room, content, author);
         if result.is_err() {
             self.metrics.command_errors.inc();
         }
@@ -158,14 +159,14 @@ impl Shard {
     fn accept_publication(
         &mut self,
         room: &str,
-        data: &[u8],
-        author: &Author,
+        content: Content<&str>,
+        author: &Arc<Author>,
     ) -> Result<(), ErrorCode> {
         let index = match self.home_index.get(room) {
             Some(index) => *index,
             None => self.home(&RoomName::from(room))?,
         };
-        let accepted = self.order_publication(index, data, author);
+        let accepted = self.order_publication(index, content, author);
         if accepted.is_err() {
             self.release_home(index);
         }
@@ -175,15 +176,14 @@ impl Shard {
     fn order_publication(
         &mut self,
         index: u32,
-        data: &[u8],
-        author: &Author,
+        content: Content<&str>,
+        author: &Arc<Author>,
     ) -> Result<(), ErrorCode> {
         let now = self.now;
         let Some(home) = self.homes.get_mut(index as usize) else { return Ok(()) };
         let mut change = 0;
         if home.options.chat {
-            let text = std::str::from_utf8(data).map_err(|_| codes::BAD_REQUEST)?;
-            let payload = chat::parse(text).ok_or(codes::BAD_REQUEST)?;
+            let payload = content.chat().ok_or(codes::BAD_REQUEST)?;
             home.check(&payload.kind, author)?;
             if let Some(nonce) = &payload.nonce {
                 let client;
@@ -200,10 +200,10 @@ impl Shard {
                 }
             }
             if let Kind::Delete { of } = payload.kind {
-                change += home.blank(of, &author.info);
+                change += home.blank(of);
             }
         }
-        change += home.publish(now.unix_ms, data, author);
+        change += home.publish(now.unix_ms, content, author);
         if home.turn_bytes() > TURN_BYTES_MAX {
             self.turn_full = true;
         }

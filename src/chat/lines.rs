@@ -5,7 +5,10 @@ use super::ids::{Dialect, RoomName};
 use super::peer::{PeerMessage, Publish};
 use super::session::{Pace, Purpose, Wait};
 use super::shard::{Effects, Shard};
-use crate::protocol::{codes, plain};
+use crate::config::NamespaceOptions;
+use crate::protocol::codes::{self, ErrorCode};
+use crate::protocol::content::Content;
+use crate::protocol::plain;
 use crate::ws::codec;
 use bytes::BytesMut;
 
@@ -48,20 +51,15 @@ impl Shard {
             }
             Pace::GiveUp => return self.close(slot, codes::TOO_MANY_REQUESTS_CLOSE, fx),
         }
-        let Some(data) = plain::payload(text) else { return };
+        let Some(text) = plain::said(text) else { return };
         let Some(room) = self.session(slot).and_then(|s| s.rooms.first().map(|m| m.room)) else {
             return;
         };
         let Some(name) = self.rooms.get(room as usize).map(|r| r.name.clone()) else { return };
-        let user = self.author(slot);
-        let allowed = self.settings.permit(name.as_str(), &user.user, |o| {
-            o.allow_publish_for_client || o.allow_publish_for_subscriber
-        });
-        if allowed.is_err() {
+        if self.publish(slot, 0, name.as_str(), Content::Line(text), fx).is_err() {
             self.metrics.command_errors.inc();
-            return self.notice(slot, "* you may not write here", fx);
+            self.notice(slot, "* you may not write here", fx);
         }
-        self.publish(slot, 0, name.as_str(), &data, fx);
     }
 
     /// A line from the server itself.
@@ -71,25 +69,43 @@ impl Shard {
         self.send(slot, frame.freeze(), false, fx);
     }
 
-    /// Takes a publication to the room's home; permission has been checked.
+    /// Takes a publication to the room's home, if the connection may publish there.
     pub(super) fn publish(
         &mut self,
         slot: u32,
         id: u32,
-        room: &str,
-        data: &[u8],
+        channel: &str,
+        content: Content<&str>,
         fx: &mut Effects,
-    ) {
+    ) -> Result<(), ErrorCode> {
         let author = self.author(slot);
         let from = self.origin(slot);
-        let home = self.settings.home(room);
+        // A room that has members here is known: neither its name nor its home is looked up again.
+        let index = self.room_index.get(channel).copied();
+        let session = self.sessions.get(slot as usize).and_then(Option::as_ref);
+        let member = session.zip(index).is_some_and(|(s, index)| s.membership(index).is_some());
+        let allowed = |o: &NamespaceOptions| {
+            o.allow_publish_for_client || member && o.allow_publish_for_subscriber
+        };
+        let known = index.and_then(|index| self.rooms.get(index as usize));
+        let home = match known {
+            Some(room) => {
+                self.settings.permit_in(&room.options, channel, &author.user, allowed)?;
+                room.home
+            }
+            None => {
+                self.settings.permit(channel, &author.user, allowed)?;
+                self.settings.home(channel)
+            }
+        };
         if home == self.id {
-            return self.home_publish(room, from, id, data, &author, fx);
+            self.home_publish(channel, from, id, content, &author, fx);
+            return Ok(());
         }
-        let name = self.room_index.get_key_value(room).map(|(name, _)| name.clone());
-        let room = name.unwrap_or_else(|| RoomName::from(room));
-        let publish = Publish { room, from, id, data: data.to_vec(), author };
+        let room = known.map_or_else(|| RoomName::from(channel), |room| room.name.clone());
+        let publish = Publish { room, from, id, content: content.boxed(), author };
         self.tell(home, PeerMessage::Publish(Box::new(publish)), fx);
+        Ok(())
     }
 
     /// Whether a connection speaks the plain dialect.

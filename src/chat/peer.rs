@@ -1,6 +1,7 @@
 //! What shards say to each other. Messages between two shards arrive in order, none is lost.
 
 use super::ids::{ClientId, ConnId, DIALECTS, Dialect, Origin, RoomName};
+use crate::protocol::content::Content;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -45,8 +46,8 @@ pub struct Publish {
     pub from: Origin,
     /// Command to answer (0: a plain client, no answer).
     pub id: u32,
-    /// The payload, raw JSON.
-    pub data: Vec<u8>,
+    /// What it publishes.
+    pub content: Content<Box<str>>,
     /// Who publishes.
     pub author: Arc<Author>,
 }

@@ -3,7 +3,7 @@
 //! Owns dense lists of members and the bytes of the turn. It knows nothing of order or history
 //! (that is the room's home) and nothing of connections (they are slots).
 
-use super::ids::{DIALECTS, Dialect, RoomName};
+use super::ids::{DIALECTS, Dialect, RoomName, ShardId};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub struct Room {
     pub name: RoomName,
     /// Options of its namespace.
     pub options: Arc<NamespaceOptions>,
+    /// The shard that orders it.
+    pub home: ShardId,
     /// Members and bytes, by dialect.
     pub groups: [Group; DIALECTS],
     /// Members whose join is under way.
@@ -58,9 +60,9 @@ enum Turn {
 
 impl Room {
     /// A room without members.
-    pub fn new(name: RoomName, options: Arc<NamespaceOptions>) -> Room {
+    pub fn new(name: RoomName, options: Arc<NamespaceOptions>, home: ShardId) -> Room {
         let pending = Pending::Nothing;
-        Room { name, options, groups: Default::default(), joining: 0, pending }
+        Room { name, options, home, groups: Default::default(), joining: 0, pending }
     }
 
     /// Members here, without those whose join is under way.

@@ -355,7 +355,8 @@ impl Shard {
         }
         let options = self.settings.room_options(name).ok()?.clone();
         let name = RoomName::from(name);
-        let index = self.rooms.insert(Room::new(name.clone(), options)) as u32;
+        let home = self.settings.home(name.as_str());
+        let index = self.rooms.insert(Room::new(name.clone(), options, home)) as u32;
         self.room_index.insert(name, index);
         Some(index)
     }

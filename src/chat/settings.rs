@@ -85,23 +85,30 @@ impl Settings {
         allowed: impl Fn(&NamespaceOptions) -> bool,
     ) -> Result<&Arc<NamespaceOptions>, ErrorCode> {
         let options = self.room_options(room)?;
+        self.permit_in(options, room, user, allowed).map(|()| options)
+    }
+
+    /// The same, for a `room` that is known, with its `options`.
+    pub fn permit_in(
+        &self,
+        options: &NamespaceOptions,
+        room: &str,
+        user: &str,
+        allowed: impl Fn(&NamespaceOptions) -> bool,
+    ) -> Result<(), ErrorCode> {
         let name = room.split_once(':').map_or(room, |(_, name)| name);
         // User-limited rooms are for the users they name, whatever else is allowed.
         if let Some(users) = name.strip_prefix('#').filter(|_| options.allow_user_limited_channels)
         {
             let listed = !user.is_empty() && users.split(',').any(|listed| listed == user);
-            return if listed { Ok(options) } else { Err(codes::PERMISSION_DENIED) };
+            return if listed { Ok(()) } else { Err(codes::PERMISSION_DENIED) };
         }
         if self.config.client.insecure {
-            return Ok(options);
+            return Ok(());
         }
         // A namespace of user-limited rooms has no others; `$` rooms want a token of their own.
         let closed = options.allow_user_limited_channels || name.starts_with(['#', '$']);
         let known = !user.is_empty() || options.allow_anonymous;
-        if !closed && known && allowed(options) {
-            Ok(options)
-        } else {
-            Err(codes::PERMISSION_DENIED)
-        }
+        if !closed && known && allowed(options) { Ok(()) } else { Err(codes::PERMISSION_DENIED) }
     }
 }

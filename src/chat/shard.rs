@@ -415,7 +415,7 @@ impl Shard {
                 self.home_leave(from, &room, dialect, author.as_deref());
             }
             PeerMessage::Publish(p) => {
-                self.home_publish(p.room.as_str(), p.from, p.id, &p.data, &p.author, fx);
+                self.home_publish(p.room.as_str(), p.from, p.id, p.content.borrow(), &p.author, fx);
             }
             PeerMessage::History(request) => self.home_history(&request, fx),
             PeerMessage::Claim { nick, from, proven } => {

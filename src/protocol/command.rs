@@ -5,9 +5,12 @@
 //! send fields of extensions that are not offered here.
 
 use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// One request of a client.
 #[derive(Debug)]
@@ -163,34 +166,90 @@ pub struct GuestData<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// A command as it stands in the frame. Read by hand, because a derived struct of fourteen optional
+/// fields is 400 bytes to fill, move and drop for every command.
 struct Envelope<'a> {
     id: u32,
-    #[serde(borrow)]
-    connect: Option<Connect<'a>>,
-    #[serde(borrow)]
-    subscribe: Option<Subscribe<'a>>,
-    #[serde(borrow)]
-    unsubscribe: Option<Room<'a>>,
-    #[serde(borrow)]
-    publish: Option<Publish<'a>>,
-    #[serde(borrow)]
-    presence: Option<Room<'a>>,
-    #[serde(borrow)]
-    presence_stats: Option<Room<'a>>,
-    #[serde(borrow)]
-    history: Option<History<'a>>,
-    ping: Option<serde::de::IgnoredAny>,
-    send: Option<serde::de::IgnoredAny>,
-    #[serde(borrow)]
-    rpc: Option<Rpc<'a>>,
-    #[serde(borrow)]
-    refresh: Option<Refresh<'a>>,
-    #[serde(borrow)]
-    sub_refresh: Option<Room<'a>>,
+    request: Option<Request<'a>>,
+    /// It has more than one request, or the shape of the protocol's version 1.
+    odd: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    Id,
+    Connect,
+    Subscribe,
+    Unsubscribe,
+    Publish,
+    Presence,
+    PresenceStats,
+    History,
+    Ping,
+    Send,
+    Rpc,
+    Refresh,
+    SubRefresh,
     /// Version 1 of the protocol named the method here; such a client is refused.
-    method: Option<serde::de::IgnoredAny>,
+    Method,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+            type Value = Envelope<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'a>, A::Error> {
+                let mut envelope = Envelope { id: 0, request: None, odd: false };
+                while let Some(key) = map.next_key()? {
+                    envelope.field(key, &mut map)?;
+                }
+                Ok(envelope)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+impl<'a> Envelope<'a> {
+    fn field<'de: 'a, A: MapAccess<'de>>(&mut self, key: Key, map: &mut A) -> Result<(), A::Error> {
+        let request = match key {
+            Key::Id => {
+                self.id = map.next_value()?;
+                None
+            }
+            Key::Publish => map.next_value::<Option<_>>()?.map(Request::Publish),
+            Key::Connect => map.next_value::<Option<_>>()?.map(Request::Connect),
+            Key::Subscribe => map.next_value::<Option<_>>()?.map(Request::Subscribe),
+            Key::Unsubscribe => map.next_value::<Option<_>>()?.map(Request::Unsubscribe),
+            Key::Presence => map.next_value::<Option<_>>()?.map(Request::Presence),
+            Key::PresenceStats => map.next_value::<Option<_>>()?.map(Request::PresenceStats),
+            Key::History => map.next_value::<Option<_>>()?.map(Request::History),
+            Key::Ping => map.next_value::<Option<IgnoredAny>>()?.map(|_| Request::Ping),
+            Key::Send => map.next_value::<Option<IgnoredAny>>()?.map(|_| Request::Send),
+            Key::Rpc => map.next_value::<Option<_>>()?.map(Request::Rpc),
+            Key::Refresh => map.next_value::<Option<_>>()?.map(Request::Refresh),
+            Key::SubRefresh => map.next_value::<Option<_>>()?.map(Request::SubRefresh),
+            Key::Method | Key::Other => {
+                map.next_value::<IgnoredAny>()?;
+                self.odd |= matches!(key, Key::Method);
+                None
+            }
+        };
+        if request.is_some() {
+            self.odd |= self.request.is_some();
+            self.request = request;
+        }
+        Ok(())
+    }
 }
 
 /// The commands of one frame, in order; knows how far it has read.
@@ -223,49 +282,21 @@ impl<'a> Iterator for Commands<'a> {
         if self.failed {
             return None;
         }
-        // serde would take an array for a struct; a command is an object.
-        let object = self.rest().trim_start().bytes().next().is_none_or(|first| first == b'{');
-        let item = match self.stream.next()? {
-            Ok(envelope) if object => command(envelope),
-            _ => Err(Malformed),
-        };
+        let item = self.stream.next()?.map_err(|_| Malformed).and_then(command);
         self.failed = item.is_err();
         Some(item)
     }
 }
 
-fn command(e: Envelope<'_>) -> Result<Command<'_>, Malformed> {
-    let id = e.id;
-    let request = if let Some(publish) = e.publish {
-        Request::Publish(publish)
-    } else if let Some(connect) = e.connect {
-        Request::Connect(connect)
-    } else if let Some(subscribe) = e.subscribe {
-        Request::Subscribe(subscribe)
-    } else if let Some(room) = e.unsubscribe {
-        Request::Unsubscribe(room)
-    } else if let Some(room) = e.presence {
-        Request::Presence(room)
-    } else if let Some(room) = e.presence_stats {
-        Request::PresenceStats(room)
-    } else if let Some(history) = e.history {
-        Request::History(history)
-    } else if e.ping.is_some() {
-        Request::Ping
-    } else if e.send.is_some() {
-        return Ok(Command { id, request: Request::Send });
-    } else if let Some(rpc) = e.rpc {
-        Request::Rpc(rpc)
-    } else if let Some(refresh) = e.refresh {
-        Request::Refresh(refresh)
-    } else if let Some(room) = e.sub_refresh {
-        Request::SubRefresh(room)
-    } else if id == 0 && e.method.is_none() {
-        return Ok(Command { id, request: Request::Pong });
-    } else {
-        return Err(Malformed);
-    };
-    if id == 0 { Err(Malformed) } else { Ok(Command { id, request }) }
+fn command(envelope: Envelope<'_>) -> Result<Command<'_>, Malformed> {
+    let Envelope { id, request, odd } = envelope;
+    match request {
+        _ if odd => Err(Malformed),
+        Some(Request::Send) => Ok(Command { id, request: Request::Send }),
+        Some(request) if id > 0 => Ok(Command { id, request }),
+        None if id == 0 => Ok(Command { id, request: Request::Pong }),
+        _ => Err(Malformed),
+    }
 }
 
 #[cfg(test)]
@@ -295,6 +326,7 @@ mod tests {
             "3 Publish(Publish { channel: \"ra\", data: Some(RawValue({\"a\" : 1})) })",
         );
         check("{\"send\":{\"data\":1}}", "0 Send");
+        check("{\"connect\":null,\"id\":1,\"ping\":{},\"rpc\":null}", "1 Ping");
     }
 
     #[test]
@@ -310,6 +342,9 @@ mod tests {
             "7",
             "{\"id\":1,\"subscribe\":{\"channel\":5}}",
             "{\"method\":1}",
+            "{\"id\":1,\"method\":1,\"ping\":{}}",
+            "{\"id\":1,\"ping\":{},\"history\":{\"channel\":\"a\"}}",
+            "[1,{}]",
         ] {
             check(text, "malformed");
         }

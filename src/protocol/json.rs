@@ -1,14 +1,15 @@
 //! Small JSON tools around `serde_json`: writing strings, passing raw values through.
 
+use bytes::BufMut;
 use std::borrow::Cow;
 
 /// Nesting that a passed-through payload may have.
 pub const DEPTH_MAX: usize = 64;
 
 /// Appends `text` as a JSON string, quotes included.
-pub fn write_str(out: &mut Vec<u8>, text: &str) {
-    // Writing to a Vec cannot fail, and a &str always serialises.
-    let _ = serde_json::to_writer(out, text);
+pub fn write_str(out: &mut impl BufMut, text: &str) {
+    // Writing to memory that grows cannot fail, and a &str always serialises.
+    let _ = serde_json::to_writer(out.writer(), text);
 }
 
 /// Appends a decimal number.

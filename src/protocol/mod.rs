@@ -8,6 +8,7 @@
 pub mod chat;
 pub mod codes;
 pub mod command;
+pub mod content;
 pub mod json;
 pub mod plain;
 pub mod reply;

@@ -4,7 +4,7 @@
 //! lines. A line never holds a line break, so nobody forges one of somebody else.
 
 use super::chat::{self, Kind};
-use super::json;
+use bytes::BufMut;
 use std::borrow::Cow;
 
 /// The room of an upgrade on `/`.
@@ -49,34 +49,57 @@ pub fn endpoint(path: &str, query: Option<&str>) -> Option<Endpoint> {
     }
 }
 
-/// The chat payload that a line of a plain client stands for; `None` for an empty line.
-pub fn payload(line: &str) -> Option<Vec<u8>> {
+/// What a line of a plain client says; `None` for an empty line.
+pub fn said(line: &str) -> Option<&str> {
     let line = line.trim_end_matches(['\r', '\n']);
-    if line.trim().is_empty() {
-        return None;
-    }
-    let mut out = Vec::with_capacity(line.len() + 32);
-    out.extend_from_slice(b"{\"type\":\"message\",\"text\":");
-    json::write_str(&mut out, line);
-    out.push(b'}');
-    Some(out)
+    (!line.trim().is_empty()).then_some(line)
 }
 
-/// How a publication reads as a line; `None`: it is not shown to plain clients.
-///
-/// `name`: who published it; `data`: the raw payload.
-pub fn publication_line(name: &str, data: &str) -> Option<String> {
-    if let Some(payload) = chat::parse(data) {
-        return match payload.kind {
-            Kind::Message { text, .. } => Some(format!("from {name}: {}", one_line(&text))),
-            Kind::Me { text } => Some(format!("* {name} {}", one_line(&text))),
-            Kind::Topic { text } => Some(format!("* {name} set the topic: {}", one_line(&text))),
-            Kind::Edit { .. } | Kind::Delete { .. } | Kind::React { .. } => None,
-        };
+/// A publication as plain clients read it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    before: &'static str,
+    behind: &'static str,
+    text: Cow<'a, str>,
+}
+
+impl<'a> Line<'a> {
+    /// `from NAME: TEXT`
+    pub fn message(text: Cow<'a, str>) -> Line<'a> {
+        Line { before: "from ", behind: ": ", text }
     }
-    // A room without chat rules: a bare JSON string is shown, other data is not text.
-    let text: String = serde_json::from_str(data).ok()?;
-    Some(format!("from {name}: {}", one_line(&text)))
+
+    /// How raw JSON reads as a line; `None`: it is not shown to plain clients.
+    pub fn of_json(data: &'a str) -> Option<Line<'a>> {
+        if let Some(payload) = chat::parse(data) {
+            return match payload.kind {
+                Kind::Message { text, .. } => Some(Line::message(text)),
+                Kind::Me { text } => Some(Line { before: "* ", behind: " ", text }),
+                Kind::Topic { text } => {
+                    Some(Line { before: "* ", behind: " set the topic: ", text })
+                }
+                Kind::Edit { .. } | Kind::Delete { .. } | Kind::React { .. } => None,
+            };
+        }
+        // A room without chat rules: a bare JSON string is shown, other data is not text.
+        serde_json::from_str(data).ok().map(Line::message)
+    }
+
+    /// Writes the line. `name`: who published. A line break within it becomes a space, or somebody
+    /// could write lines in another's name.
+    pub fn write(&self, name: &str, out: &mut impl BufMut) {
+        for part in [self.before, name, self.behind] {
+            out.put_slice(part.as_bytes());
+        }
+        let mut rest = self.text.as_bytes();
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+            let (before, behind) = rest.split_at(at);
+            out.put_slice(before);
+            out.put_u8(b' ');
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        out.put_slice(rest);
+    }
 }
 
 /// `* alice joined`
@@ -87,14 +110,6 @@ pub fn join_line(name: &str) -> String {
 /// `* alice left`
 pub fn leave_line(name: &str) -> String {
     format!("* {name} left")
-}
-
-fn one_line(text: &str) -> Cow<'_, str> {
-    if text.contains(['\r', '\n']) {
-        Cow::Owned(text.replace(['\r', '\n'], " "))
-    } else {
-        Cow::Borrowed(text)
-    }
 }
 
 #[cfg(test)]
@@ -118,21 +133,27 @@ mod tests {
     #[test]
     fn publications_as_lines() {
         let check = |data: &str, expect: Option<&str>| {
-            assert_eq!(publication_line("bob", data).as_deref(), expect, "{data}");
+            let line = Line::of_json(data).map(|line| {
+                let mut out = Vec::new();
+                line.write("bob", &mut out);
+                String::from_utf8(out).unwrap()
+            });
+            assert_eq!(line.as_deref(), expect, "{data}");
         };
         check(r#"{"type":"message","text":"hi"}"#, Some("from bob: hi"));
         check(r#"{"type":"message","text":"a\r\nfrom eve: b"}"#, Some("from bob: a  from eve: b"));
+        check(r#"{"type":"message","text":"\nx\r"}"#, Some("from bob:  x "));
         check(r#"{"type":"me","text":"waves"}"#, Some("* bob waves"));
         check(r#"{"type":"topic","text":"tea"}"#, Some("* bob set the topic: tea"));
         check(r#"{"type":"delete","of":3}"#, None);
         check(r#""bare""#, Some("from bob: bare"));
+        check(r#""es\"caped""#, Some("from bob: es\"caped"));
         check(r#"{"x":1}"#, None);
     }
 
     #[test]
-    fn lines_as_payloads() {
-        let text = |line: &str| payload(line).map(|p| String::from_utf8(p).unwrap());
-        assert_eq!(text("say \"hi\"\n").unwrap(), r#"{"type":"message","text":"say \"hi\""}"#);
-        assert_eq!(text("  \r\n"), None);
+    fn what_a_line_says() {
+        assert_eq!(said("say \"hi\"\n"), Some("say \"hi\""));
+        assert_eq!(said("  \r\n"), None);
     }
 }

@@ -1,10 +1,9 @@
 //! Server to client: replies and pushes as JSON bytes (no WebSocket frame around them yet).
 //!
 //! A reply echoes the command's `id`; a push has none. A result is present even when empty.
-//! Publications are encoded once, by the room's home; replies that carry publications reuse
-//! those bytes.
 
 use super::codes::ErrorCode;
+use super::content::Content;
 use super::json::{write_str, write_u64};
 use bytes::BufMut;
 
@@ -85,14 +84,13 @@ pub enum Recovery {
 
 /// `{"id":1,"subscribe":{...}}`
 ///
-/// `position`: only in rooms with history. `publications`: encoded publication objects, oldest
-/// first.
+/// `position`: only in rooms with history. `publications`: oldest first.
 pub fn subscribe<'a>(
     out: &mut Vec<u8>,
     id: u32,
     position: Option<Position<'_>>,
     recovery: Recovery,
-    publications: impl Iterator<Item = &'a [u8]>,
+    publications: impl Iterator<Item = Publication<'a>>,
 ) {
     open(out, id, "subscribe");
     out.push(b'{');
@@ -117,7 +115,7 @@ pub fn history<'a>(
     out: &mut Vec<u8>,
     id: u32,
     position: Position<'_>,
-    publications: impl Iterator<Item = &'a [u8]>,
+    publications: impl Iterator<Item = Publication<'a>>,
 ) {
     open(out, id, "history");
     out.extend_from_slice(b"{\"publications\":");
@@ -162,20 +160,41 @@ pub fn client_info(out: &mut Vec<u8>, user: &str, client: &str, conn_info: Optio
     out.push(b'}');
 }
 
-/// A publication object. `data`, `info`: raw JSON. `offset` and `time_ms` (Unix time) only in
-/// rooms with history.
-pub fn publication(out: &mut impl BufMut, data: &[u8], info: &[u8], stamp: Option<(u64, u64)>) {
-    out.put_slice(b"{\"data\":");
-    out.put_slice(data);
-    out.put_slice(b",\"info\":");
-    out.put_slice(info);
-    if let Some((offset, time_ms)) = stamp {
-        out.put_slice(b",\"offset\":");
-        out.put_slice(itoa::Buffer::new().format(offset).as_bytes());
-        out.put_slice(b",\"time\":");
-        out.put_slice(itoa::Buffer::new().format(time_ms).as_bytes());
+/// What a publication object tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    /// What was published.
+    pub content: Content<&'a str>,
+    /// Who published it: a client info object, encoded.
+    pub info: &'a [u8],
+    /// Offset and Unix time in milliseconds; only in rooms with history.
+    pub stamp: Option<(u64, u64)>,
+}
+
+impl Publication<'_> {
+    /// Appends the object.
+    pub fn write(&self, out: &mut impl BufMut) {
+        out.put_slice(b"{\"data\":");
+        self.content.write_json(out);
+        out.put_slice(b",\"info\":");
+        out.put_slice(self.info);
+        if let Some((offset, time_ms)) = self.stamp {
+            out.put_slice(b",\"offset\":");
+            out.put_slice(itoa::Buffer::new().format(offset).as_bytes());
+            out.put_slice(b",\"time\":");
+            out.put_slice(itoa::Buffer::new().format(time_ms).as_bytes());
+        }
+        out.put_u8(b'}');
     }
-    out.put_u8(b'}');
+
+    /// No fewer bytes than the object has.
+    pub fn len_max(&self) -> usize {
+        let digits = |n: u64| n.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let stamp = self.stamp.map_or(0, |(offset, time_ms)| {
+            r#","offset":,"time":"#.len() + digits(offset) + digits(time_ms)
+        });
+        r#"{"data":,"info":}"#.len() + self.content.json_len_max() + self.info.len() + stamp
+    }
 }
 
 /// What stands before the event in every push of a room: `{"push":{"channel":"r",`.
@@ -229,13 +248,13 @@ fn write_position(out: &mut Vec<u8>, position: Position<'_>) {
     write_u64(out, position.offset);
 }
 
-fn list<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {
+fn list<'a>(out: &mut Vec<u8>, publications: impl Iterator<Item = Publication<'a>>) {
     out.push(b'[');
-    for (i, item) in items.enumerate() {
+    for (i, publication) in publications.enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(item);
+        publication.write(out);
     }
     out.push(b']');
 }
@@ -262,17 +281,15 @@ mod tests {
             r#"{"id":7,"error":{"code":111,"message":"too many requests","temporary":true}}"#,
         );
         let position = Position { epoch: "ab", offset: 4 };
+        let publication = |data, offset| Publication {
+            content: Content::Json(data),
+            info: b"{}",
+            stamp: Some((offset, 17)),
+        };
+        let publications = [publication("1", 3), publication("[]", 4)];
         check(
-            |o| {
-                subscribe(
-                    o,
-                    2,
-                    Some(position),
-                    Recovery::Recovered,
-                    [b"{}".as_slice(), b"{}"].into_iter(),
-                )
-            },
-            r#"{"id":2,"subscribe":{"recoverable":true,"positioned":true,"epoch":"ab","offset":4,"was_recovering":true,"recovered":true,"publications":[{},{}]}}"#,
+            |o| subscribe(o, 2, Some(position), Recovery::Recovered, publications.into_iter()),
+            r#"{"id":2,"subscribe":{"recoverable":true,"positioned":true,"epoch":"ab","offset":4,"was_recovering":true,"recovered":true,"publications":[{"data":1,"info":{},"offset":3,"time":17},{"data":[],"info":{},"offset":4,"time":17}]}}"#,
         );
         check(
             |o| subscribe(o, 2, Some(position), Recovery::Unrecovered, std::iter::empty()),
@@ -309,15 +326,38 @@ mod tests {
         let prefix = push_prefix("a\"b");
         let mut info = Vec::new();
         client_info(&mut info, "~al", "id", Some(r#"{"nick":"al"}"#));
-        let mut publication_bytes = Vec::new();
-        publication(&mut publication_bytes, b"1", &info, Some((9, 17)));
+        let publication =
+            Publication { content: Content::Json("1"), info: &info, stamp: Some((9, 17)) };
         check(
-            |o| push(o, &prefix, Event::Publication, |o| o.extend_from_slice(&publication_bytes)),
+            |o| push(o, &prefix, Event::Publication, |o| publication.write(o)),
             r#"{"push":{"channel":"a\"b","pub":{"data":1,"info":{"user":"~al","client":"id","conn_info":{"nick":"al"}},"offset":9,"time":17}}}"#,
         );
         check(
             |o| push(o, &prefix, Event::Leave, |o| o.extend_from_slice(&info)),
             r#"{"push":{"channel":"a\"b","leave":{"info":{"user":"~al","client":"id","conn_info":{"nick":"al"}}}}}"#,
         );
+    }
+
+    #[test]
+    fn a_publication_is_no_longer_than_it_says() {
+        let check = |content: Content<&str>, stamp| {
+            let publication = Publication { content, info: b"{\"user\":\"a\"}", stamp };
+            let mut out = Vec::new();
+            publication.write(&mut out);
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap();
+            assert!(out.len() <= publication.len_max(), "{content:?}");
+            assert!(publication.len_max() <= 6 * content.as_str().len() + 200, "{content:?}");
+        };
+        for text in ["", "hi", "\"\"\"\"", "\\\\", "\u{1}\u{2}\u{1f}\n\t", "äöü\u{7f}\u{2028}🎈"]
+        {
+            check(Content::Line(text), Some((u64::MAX, u64::MAX)));
+            check(Content::Line(text), None);
+        }
+        for stamp in [None, Some((0, 9)), Some((10, 99)), Some((1_000, u64::MAX))] {
+            let publication = Publication { content: Content::Json("[1]"), info: b"{}", stamp };
+            let mut out = Vec::new();
+            publication.write(&mut out);
+            assert_eq!(out.len(), publication.len_max(), "exact for JSON");
+        }
     }
 }
