@@ -78,7 +78,7 @@ impl Shard {
         content: Content<&str>,
         fx: &mut Effects,
     ) -> Result<(), ErrorCode> {
-        let author = self.author(slot);
+        let author = self.author_kept(slot);
         let from = self.origin(slot);
         // A room that has members here is known: neither its name nor its home is looked up again.
         let index = self.room_index.get(channel).copied();

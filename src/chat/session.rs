@@ -77,7 +77,7 @@ pub struct Session {
     pub wait: Wait,
     /// The part of a frame that waits.
     pub waiting: Option<Box<str>>,
-    /// Who it is for others, made when first needed.
+    /// Who it is for others, kept from its first publication on.
     pub author: Option<Arc<Author>>,
     /// Its rooms.
     pub rooms: Vec<Membership>,

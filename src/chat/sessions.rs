@@ -137,7 +137,19 @@ impl Shard {
         self.close_after(slot, violation.code, violation.reason, FLUSH_BYTES_MAX, fx);
     }
 
-    /// Who the session is for others.
+    /// Who the session is for others. Kept, for one that publishes: it will again.
+    pub(super) fn author_kept(&mut self, slot: u32) -> Arc<Author> {
+        let author = self.author(slot);
+        if let Some(session) = self.session(slot)
+            && session.author.is_none()
+        {
+            session.author = Some(author.clone());
+        }
+        author
+    }
+
+    /// Who the session is for others. Made anew for one that only comes and goes: 300 bytes that
+    /// an idle connection need not keep.
     pub(super) fn author(&mut self, slot: u32) -> Arc<Author> {
         let Some(session) = self.session(slot) else {
             return Arc::new(Author {
@@ -166,9 +178,7 @@ impl Shard {
         };
         let mut info = Vec::new();
         reply::client_info(&mut info, &user, &session.client.to_string(), conn_info.as_deref());
-        let author = Arc::new(Author { user, client: session.client, name, info });
-        session.author = Some(author.clone());
-        author
+        Arc::new(Author { user, client: session.client, name, info })
     }
 
     // ---- sending

@@ -127,7 +127,7 @@ class Bench:
         too_many = refusal(server, connections, 1)
         if too_many:
             return record | {"verdict": "left out", "why": too_many}
-        rooms = max(1, connections // 100)
+        rooms = connections if server.opens_only else max(1, connections // 100)
         idle = 4.0
         try:
             with Running(server, self.cpus(1)) as running:
@@ -135,7 +135,7 @@ class Bench:
                 before = machine.cpu_ns(running.pid), machine.rss_bytes(running.pid)
                 process = self.start_generator(
                     running, ["--rate", 1], connections, rooms, 1, 1,
-                    "--active-rooms", 1, "--settle", f"{idle}s", "--warmup", "0s",
+                    *([] if server.opens_only else ["--active-rooms", 1]), "--settle", f"{idle}s", "--warmup", "0s",
                     "--allow-saturation")
                 joined = watch(running.pid, process, before[0])
                 status, output, errors = processes.finish(process, 120)

@@ -13,7 +13,9 @@ class Wanted:
     """What was asked for."""
 
     def __init__(self, servers, layouts, windows, runs, quick, frames, floor, connections):
-        self.servers = servers
+        self.servers = [server for server in servers if not server.opens_only]
+        # For the section accept.
+        self.all_servers = servers
         self.layouts = layouts
         self.windows = windows
         self.runs = runs
@@ -133,9 +135,9 @@ def crowd(bench, wanted, keep, kinds):
     """Both of the above need the same run."""
     hold = 10.0 if "memory" in kinds else 0.0
     for run in range(1, wanted.runs + 1):
-        for server in wanted.servers:
+        for server in wanted.all_servers if "accept" in kinds else wanted.servers:
             record = bench.crowd(server, wanted.connections, hold)
-            for kind in kinds:
+            for kind in ["accept"] if server.opens_only else kinds:
                 keep(kind, record | {"run": run})
 
 

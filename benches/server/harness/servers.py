@@ -28,6 +28,8 @@ class Server:
     threads: bool = False
     # More clients than this break it.
     connections_max: int = 1_000_000
+    # It joins no rooms: only what opening costs is measured of it.
+    opens_only: bool = False
     frame_bytes: int = RAW_FRAME_BYTES
 
 
@@ -38,7 +40,7 @@ PEERS = [
     ("node-ws", "node `ws`", "node-ws", ["node", "npm"], False, 1_000_000),
     ("php-select", "PHP `select` loop", "php-select", ["php"], False, 1_000),
 ]
-OURS = ["ringchat", "plain"]
+OURS = ["ringchat", "plain", "upgrade"]
 NAMES = ["floor", *OURS, *(peer[0] for peer in PEERS)]
 
 
@@ -84,13 +86,15 @@ def call(command, folder, deadline=1800):
 
 
 def ours(programs):
-    """ringchat, in its two dialects."""
+    """ringchat, in its two dialects, and what only accepts an upgrade."""
     def command(port, workers):
         return [programs.ringchat, "--listen", f"127.0.0.1:{port}", "--workers", workers,
                 "--set", "client.command_rate_limit=0"]
     return [
         Server("ringchat", command, "ringchat", peer=False, threads=True),
         Server("plain", command, "plain", peer=False, threads=True),
+        Server("upgrade", lambda *where: [*command(*where), "--echo"], "echo", peer=False,
+               opens_only=True),
     ]
 
 
