@@ -12,12 +12,14 @@ ALL = ["fanout", "latency", "workers", "sizes", "accept", "memory", "syscalls"]
 class Wanted:
     """What was asked for."""
 
-    def __init__(self, servers, layouts, windows, runs, quick, frames, floor, connections):
+    def __init__(self, servers, layouts, windows, rates, runs, quick, frames, floor, connections):
         self.servers = [server for server in servers if not server.opens_only]
         # For the section accept.
         self.all_servers = servers
         self.layouts = layouts
         self.windows = windows
+        # Deliveries a second, in thousands.
+        self.rates = rates
         self.runs = runs
         self.quick = quick
         # Length of a delivered frame, by server.
@@ -69,19 +71,21 @@ def real_batch(bench, wanted, layout, window, record, place, keep):
     keep("fanout", floor | place | {"of": record["server"]})
 
 
-# Layout, messages a second, senders.
-LOADS = {
-    "B 200k": ("B", 200, 10), "C 200k": ("C", 10_000, 50),
-    "B 30k": ("B", 30, 10), "C 30k": ("C", 1_500, 50),
-}
+# Layouts with their members in a room, and senders.
+OPEN_LAYOUTS = {"B": (1_000, 10), "C": (20, 50)}
+
+
+def loads(wanted):
+    """Open loops by name: (layout, messages a second, senders)."""
+    return {f"{layout} {rate}k": (layout, rate * 1_000 // members, senders)
+            for rate in wanted.rates
+            for layout, (members, senders) in OPEN_LAYOUTS.items() if layout in wanted.layouts}
 
 
 def latency(bench, wanted, keep):
     """From due to received, under a load that does not wait for the server."""
     for run in range(1, wanted.runs + 1):
-        for name, (layout, rate, senders) in LOADS.items():
-            if layout not in wanted.layouts:
-                continue
+        for name, (layout, rate, senders) in loads(wanted).items():
             for server in wanted.servers:
                 for workers in (1, 2) if server.threads else (1,):
                     if workers > len(bench.server_cpus):
@@ -96,10 +100,7 @@ def workers(bench, wanted, keep):
         bench.say("workers: left out, there is only one CPU")
         return
     for run in range(1, wanted.runs + 1):
-        for name in ("B 200k", "C 200k"):
-            layout, rate, senders = LOADS[name]
-            if layout not in wanted.layouts:
-                continue
+        for name, (layout, rate, senders) in loads(wanted).items():
             for server in wanted.ours():
                 for count in (1, 2):
                     # The figure is CPU time, which a busy generator does not falsify.
