@@ -267,7 +267,7 @@ fn check(seeds_count: u64, max_delay_ms: u64) {
 
 #[test]
 fn every_member_sees_every_offset_once_and_in_order() {
-    check(300, 0);
+    check(1_000, 0);
 }
 
 #[test]
