@@ -12,6 +12,7 @@
 //! | `options.rs` | the command line |
 //! | `rounds.rs` | how many frames a round carries; a frame's bytes. Pure |
 //! | `sender.rs` | the measured loop |
+//! | `ringed.rs` | the same through the server's ring and dispatcher |
 //! | `receiver.rs` | the other end |
 //! | `system.rs` | CPU time, affinity, descriptors |
 //!
@@ -20,6 +21,7 @@
 
 mod options;
 mod receiver;
+mod ringed;
 mod rounds;
 mod sender;
 mod system;

@@ -56,6 +56,9 @@ pub(crate) struct Options {
     /// Rounds by which the sender may be ahead of the receiver.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) window: u64,
+    /// How the sender sends: `send` is the system call, `ring` the server's own ring and dispatcher.
+    #[arg(long, value_enum, default_value_t = Through::Send)]
+    pub(crate) through: Through,
     /// CPU of the sender: a number, or `any`.
     #[arg(long, default_value = "0")]
     pub(crate) cpu: Cpu,
@@ -112,6 +115,15 @@ pub(crate) enum Wait {
     Spin,
     /// Blocks.
     Sleep,
+}
+
+/// How the sender sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Through {
+    /// One system call for each send.
+    Send,
+    /// io_uring, as the server does it.
+    Ring,
 }
 
 /// Where a thread runs.

@@ -4,8 +4,9 @@
 //! `--window` rounds ahead, or unmerged messages would pile up in the receiver's queues and be read
 //! together. Tests: `tests/floor.rs`.
 
-use crate::options::Options;
+use crate::options::{Options, Through};
 use crate::receiver::Tally;
+use crate::ringed::{self, Marks};
 use crate::{rounds, system};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send, sockopt};
@@ -40,7 +41,7 @@ pub(crate) struct Report {
 }
 
 /// Ends the receiver if the sender ends before it.
-struct Receiver(Child);
+pub(crate) struct Receiver(Child);
 
 impl Drop for Receiver {
     fn drop(&mut self) {
@@ -73,16 +74,25 @@ impl Receiver {
 /// How often a sender that waits for its receiver looks whether it still lives.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// Both ends, connected.
+pub(crate) struct Ends {
+    receiver: Receiver,
+    /// For the receiver's answers.
+    pub(crate) control: TcpStream,
+    /// What is sent to.
+    pub(crate) sockets: Vec<TcpStream>,
+}
+
 /// Where sender and clock stood at the end of a round.
-#[derive(Clone, Copy)]
-struct Mark {
-    at: Instant,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub(crate) at: Instant,
     cpu: Duration,
-    rounds: u64,
+    pub(crate) rounds: u64,
 }
 
 impl Mark {
-    fn now(rounds: u64) -> Mark {
+    pub(crate) fn now(rounds: u64) -> Mark {
         Mark { at: Instant::now(), cpu: system::thread_cpu(), rounds }
     }
 }
@@ -91,38 +101,21 @@ impl Mark {
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
     system::raise_descriptor_limit();
     let (rooms, members) = options.size();
-    let (mut receiver, mut control, sockets) = connect(options, rooms * members)?;
+    let mut ends = connect(options, rooms * members)?;
     system::pin(options.cpu, "--cpu")?;
 
     let frames_max = (options.batch.ceil() as usize) + 1;
     let bytes = rounds::frame(options.bytes)?.repeat(frames_max);
-    let warmup = Duration::from_secs_f64(options.warmup);
-    let duration = Duration::from_secs_f64(options.seconds);
-    let begun = Instant::now();
-    let mut from: Option<Mark> = None;
-    let mut round = 0;
-    let mut finished = 0;
-    let to = loop {
-        while round - finished >= options.window {
-            finished += answers(&mut control)?;
+    let Marks { from, to } = match options.through {
+        Through::Send => one_by_one(options, &mut ends, &bytes)?,
+        Through::Ring => {
+            let marks;
+            (ends, marks) = ringed::run(options, ends, bytes)?;
+            marks
         }
-        let now = Instant::now();
-        match from {
-            None if now - begun >= warmup => from = Some(Mark::now(round)),
-            Some(from) if now - from.at >= duration && round > from.rounds => {
-                break Mark::now(round);
-            }
-            _ => {}
-        }
-        let len = rounds::frames(round, options.batch) as usize * options.bytes;
-        for room in sockets.chunks(members) {
-            for socket in room {
-                send_all(socket, &bytes[..len])?;
-            }
-        }
-        round += 1;
     };
-    let from = from.unwrap_or(to);
+    let Ends { mut receiver, mut control, sockets } = ends;
+    let round = to.rounds;
 
     for socket in &sockets {
         socket.shutdown(Shutdown::Write).map_err(|error| format!("ending a stream: {error}"))?;
@@ -140,6 +133,34 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
         return Err(format!("the receiver failed: {status}"));
     }
     Ok(report(options, from, to, tally.total))
+}
+
+/// The loop with one system call for each send.
+fn one_by_one(options: &Options, ends: &mut Ends, bytes: &[u8]) -> Result<Marks, String> {
+    let warmup = Duration::from_secs_f64(options.warmup);
+    let duration = Duration::from_secs_f64(options.seconds);
+    let begun = Instant::now();
+    let mut from: Option<Mark> = None;
+    let mut round = 0;
+    let mut finished = 0;
+    loop {
+        while round - finished >= options.window {
+            finished += answers(&mut ends.control)?;
+        }
+        let now = Instant::now();
+        match from {
+            None if now - begun >= warmup => from = Some(Mark::now(round)),
+            Some(from) if now - from.at >= duration && round > from.rounds => {
+                return Ok(Marks { from, to: Mark::now(round) });
+            }
+            _ => {}
+        }
+        let len = rounds::frames(round, options.batch) as usize * options.bytes;
+        for socket in &ends.sockets {
+            send_all(socket, &bytes[..len])?;
+        }
+        round += 1;
+    }
 }
 
 fn report(options: &Options, from: Mark, to: Mark, received_bytes: u64) -> Report {
@@ -167,10 +188,7 @@ fn report(options: &Options, from: Mark, to: Mark, received_bytes: u64) -> Repor
 }
 
 /// Starts the receiver and takes its connections; the first is the one for answers.
-fn connect(
-    options: &Options,
-    sockets: usize,
-) -> Result<(Receiver, TcpStream, Vec<TcpStream>), String> {
+fn connect(options: &Options, sockets: usize) -> Result<Ends, String> {
     let failed = |error: std::io::Error| format!("cannot connect the two ends: {error}");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
     // A receiver that died would be waited for without end.
@@ -197,7 +215,7 @@ fn connect(
     };
     let control = accept()?;
     let sockets = (0..sockets).map(|_| accept()).collect::<Result<_, _>>()?;
-    Ok((receiver, control, sockets))
+    Ok(Ends { receiver, control, sockets })
 }
 
 /// Waits until at least one more round has arrived; says how many.

@@ -15,6 +15,8 @@ fn every_byte_arrives() {
         ("--members 10", 1.0, 132, "sleep"),
         ("--members 10", 2.5, 132, "spin"),
         ("--rooms 3 --members 4", 32.0, 70_000, "sleep"),
+        ("--members 10 --through ring", 2.5, 132, "sleep"),
+        ("--rooms 3 --members 4 --through ring", 32.0, 70_000, "sleep"),
     ] {
         let arguments = format!(
             "{size} --batch {batch} --bytes {bytes} --reader-wait {wait} --seconds 0.2 \
