@@ -8,7 +8,7 @@ use crate::json_string;
 use criterion::{Criterion, Throughput};
 use ringchat::protocol::command::{Commands, Request};
 use ringchat::protocol::content::Content;
-use ringchat::protocol::reply::{self, Event, Publication};
+use ringchat::protocol::reply::{self, Info, Publication, Push};
 use std::hint::black_box;
 
 pub fn benches(c: &mut Criterion) {
@@ -62,15 +62,15 @@ fn parse_all(text: &str) -> usize {
 fn push(c: &mut Criterion) {
     let mut group = c.benchmark_group("command/push");
     let prefix = reply::push_prefix("lobby");
-    let mut info = Vec::new();
     let client = "00000000-0000-4000-8000-000000000000";
-    reply::client_info(&mut info, "~alice", client, Some(r#"{"nick":"alice"}"#));
+    let info = Info::new("~alice", client, Some(r#"{"nick":"alice"}"#), None);
     let mut out = Vec::new();
     let write = |data: &str, out: &mut Vec<u8>| {
         out.clear();
         let stamp = Some((1_000, 1_700_000_000_000));
-        let publication = Publication { content: Content::Json(data), info: &info, stamp };
-        reply::push(out, &prefix, Event::Publication, |out| publication.write(out));
+        let content = Content::Json(data);
+        let publication = Publication { content, info: Some(&info), stamp, tags: None };
+        reply::push_json(out, &prefix, Push::Publication(publication));
     };
     for (name, len) in [("128B", 128), ("4KiB", 4096)] {
         let data = json_string(len);

@@ -27,7 +27,7 @@ pub fn benches(c: &mut Criterion) {
 }
 
 fn messages(count: usize) -> Vec<PeerMessage> {
-    let frames = [Bytes::from(vec![b'a'; 256]), Bytes::new()];
+    let frames = [Bytes::from(vec![b'a'; 256]), Bytes::new(), Bytes::new()];
     let batch = Batch { room: RoomName::from("lobby"), frames, count: 1 };
     (0..count).map(|_| PeerMessage::Batch(batch.clone())).collect()
 }

@@ -14,6 +14,7 @@ use ringchat::chat::peer::Author;
 use ringchat::chat::room::Group;
 use ringchat::config::NamespaceOptions;
 use ringchat::protocol::content::Content;
+use ringchat::protocol::reply::Info;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ fn home(c: &mut Criterion) {
         user: "~alice".into(),
         client: ClientId(1),
         name: "alice".into(),
-        info: br#"{"user":"~alice","client":"1","conn_info":{"nick":"alice"}}"#.to_vec(),
+        info: Info::new("~alice", "1", Some(r#"{"nick":"alice"}"#), None),
     });
     let data = json_string(128);
     let mut home =

@@ -20,6 +20,7 @@ use ringchat::chat::settings::{Keys, Settings};
 use ringchat::chat::shard::{Effects, Hello, Input, Now, Shard};
 use ringchat::config::Config;
 use ringchat::metrics::Cells;
+use ringchat::protocol::messages::Encoding;
 use ringchat::protocol::plain::Endpoint;
 use ringchat::ws::codec::{Decoder, Message};
 use std::sync::Arc;
@@ -83,6 +84,7 @@ impl Hall {
     fn connect(&mut self, slot: u32) {
         let hello = Hello {
             endpoint: Endpoint::Protocol,
+            encoding: Encoding::Json,
             identity: Identity::Anonymous,
             client: ClientId(u128::from(slot) + 1),
             number: slot + 1,

@@ -1,10 +1,11 @@
 //! Time: heartbeats, deadlines, tokens that run out.
 
 use super::auth::{self, Identity};
-use super::ids::{ClientId, ConnId, Dialect};
-use super::session::{Beat, Purpose};
+use super::ids::{ClientId, ConnId};
+use super::session::Beat;
 use super::shard::{Effects, Shard};
-use crate::protocol::{codes, reply};
+use crate::protocol::codes;
+use crate::protocol::messages::Reply;
 use crate::ws::codec;
 
 /// A connection outlives its token by this long, in seconds, so that it can refresh it.
@@ -55,17 +56,15 @@ impl Shard {
                 Beat::Pong => {}
                 Beat::Ping => {
                     session.beat = Beat::Pong;
-                    ping = Some(session.purpose);
+                    ping = Some(session.encoding());
                 }
             }
             session.deadline_ms = now.mono_ms + pong_ms;
         }
         self.arm(slot);
         match ping {
-            Some(Purpose::Chat(Dialect::Json)) => {
-                self.reply(slot, |out| out.extend_from_slice(reply::PING), fx);
-            }
-            Some(_) => self.send(slot, codec::ping_frame(b""), false, fx),
+            Some(Some(_)) => self.reply(slot, &Reply::default(), fx),
+            Some(None) => self.send(slot, codec::ping_frame(b""), false, fx),
             None => {}
         }
     }

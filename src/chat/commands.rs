@@ -1,16 +1,18 @@
-//! The commands of the client protocol: what a JSON client may ask for, and what it is answered.
+//! The commands of the client protocol: what a client may ask for, and what it is answered.
 
 use super::auth::{self, Identity, TokenError};
 use super::ids::{Dialect, RoomName};
 use super::nicks;
 use super::peer::{HistoryRequest, Join, PeerMessage};
-use super::session::{Beat, Membership, Pace, Stage, Wait};
+use super::session::{Beat, Membership, Pace, Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes::{self, Disconnect, ErrorCode};
-use crate::protocol::command::{self, Command, Commands, Connect, GuestData, Request};
+use crate::protocol::command::{self, Command, Connect, Data, Frame, GuestData, Request};
 use crate::protocol::content::Content;
-use crate::protocol::{json, reply};
-use serde_json::value::RawValue;
+use crate::protocol::json;
+use crate::protocol::messages::{Body, ConnectResult, RefreshResult, Reply};
+use crate::protocol::reply::{EMPTY, VERSION};
+use bytes::Bytes;
 
 /// Why a command was not carried out.
 enum Refusal {
@@ -28,12 +30,16 @@ impl From<ErrorCode> for Refusal {
 
 impl Shard {
     /// The commands of one frame, in order. What has to wait is kept.
-    pub(super) fn commands(&mut self, slot: u32, text: &str, fx: &mut Effects) {
+    pub(super) fn commands<'a>(
+        &mut self,
+        slot: u32,
+        mut commands: impl Frame<'a>,
+        fx: &mut Effects,
+    ) {
         let quarter = self.settings.config.client.queue_max_size / 4;
-        if text.trim().is_empty() {
+        if commands.rest().is_empty() {
             return self.close(slot, codes::BAD_REQUEST_CLOSE, fx);
         }
-        let mut commands = Commands::new(text);
         loop {
             let before = commands.rest();
             let Some(command) = commands.next() else { return };
@@ -46,7 +52,7 @@ impl Shard {
             // A command that must wait for a room comes again; otherwise what follows waits.
             let rest = if again { before } else { commands.rest() };
             let wait = session.wait != Wait::Nothing || session.outbox.bytes() > quarter;
-            if again || wait && !rest.trim().is_empty() {
+            if again || wait && !rest.is_empty() {
                 session.waiting = Some(rest.into());
                 return;
             }
@@ -72,7 +78,7 @@ impl Shard {
             Refusal::Error(error) => {
                 self.metrics.command_errors.inc();
                 if id > 0 {
-                    self.reply(slot, |out| reply::error(out, id, error), fx);
+                    self.reply(slot, &Reply::new(id, error), fx);
                 }
             }
             Refusal::Close(why) => self.close(slot, why, fx),
@@ -147,12 +153,12 @@ impl Shard {
                     self.send_owed(slot, index, fx);
                     self.leave(slot, index, fx);
                 }
-                self.reply(slot, |out| reply::empty(out, id, "unsubscribe"), fx);
+                self.reply(slot, &Reply::new(id, Body::Unsubscribe(EMPTY)), fx);
                 Ok(())
             }
             Request::History(history) => self.history(slot, id, &history, fx),
             Request::Ping => {
-                self.reply(slot, |out| reply::empty(out, id, "ping"), fx);
+                self.reply(slot, &Reply::new(id, Body::Ping(EMPTY)), fx);
                 Ok(())
             }
             Request::Refresh(refresh) => self.refresh(slot, id, &refresh.token, fx),
@@ -160,7 +166,7 @@ impl Shard {
             | Request::PresenceStats(_)
             | Request::Rpc(_)
             | Request::SubRefresh(_)
-            | Request::Send => Err(codes::NOT_AVAILABLE.into()),
+            | Request::Send(_) => Err(codes::NOT_AVAILABLE.into()),
             Request::Pong => Ok(()),
         }
     }
@@ -234,16 +240,19 @@ impl Shard {
         };
         let data = guest.map(|nick| {
             let resume = auth::resume_proof(&self.settings.keys, &nick);
-            serde_json::json!({ "nick": &*nick, "resume": resume }).to_string()
+            Bytes::from(serde_json::json!({ "nick": &*nick, "resume": resume }).to_string())
         });
-        let client_text = client.to_string();
-        let result = reply::ConnectResult {
-            client: &client_text,
-            ping_seconds: interval.as_secs().max(1),
-            ttl_seconds,
-            data: data.as_deref(),
+        let result = ConnectResult {
+            client: client.to_string(),
+            version: VERSION.to_owned(),
+            expires: ttl_seconds.is_some(),
+            ttl: ttl_seconds.map_or(0, seconds),
+            data: data.unwrap_or_default(),
+            ping: seconds(interval.as_secs().max(1)),
+            pong: true,
+            ..Default::default()
         };
-        self.reply(slot, |out| reply::connect(out, id, &result), fx);
+        self.reply(slot, &Reply::new(id, Body::Connect(result)), fx);
         let delay = self.first_beat_ms(client);
         self.set_beat(slot, Beat::Ping, delay);
     }
@@ -262,8 +271,13 @@ impl Shard {
             Identity::User(known) if known.id == user.id => known.expires_at = user.expires_at,
             _ => return Err(Refusal::Close(codes::INVALID_TOKEN)),
         }
-        let client = session.client.to_string();
-        self.reply(slot, |out| reply::refresh(out, id, &client, ttl), fx);
+        let result = RefreshResult {
+            client: session.client.to_string(),
+            version: VERSION.to_owned(),
+            expires: ttl.is_some(),
+            ttl: ttl.map_or(0, seconds),
+        };
+        self.reply(slot, &Reply::new(id, Body::Refresh(result)), fx);
         Ok(())
     }
 
@@ -290,7 +304,10 @@ impl Shard {
             return Err(codes::LIMIT_EXCEEDED.into());
         }
         let recover = subscribe.recover.then(|| (subscribe.epoch.to_string(), subscribe.offset));
-        self.join(slot, id, channel, Dialect::Json, recover, fx);
+        let Some(Purpose::Chat(dialect)) = self.session(slot).map(|s| s.purpose) else {
+            return Ok(());
+        };
+        self.join(slot, id, channel, dialect, recover, fx);
         Ok(())
     }
 
@@ -330,11 +347,17 @@ impl Shard {
         slot: u32,
         id: u32,
         channel: &str,
-        data: &RawValue,
+        data: Data<'_>,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        let data = json::pass_through(data.get()).ok_or(codes::BAD_REQUEST)?;
-        Ok(self.publish(slot, id, channel, Content::Json(&data), fx)?)
+        match data {
+            Data::Json(text) => {
+                let text = json::pass_through(text).ok_or(codes::BAD_REQUEST)?;
+                self.publish(slot, id, channel, Content::Json(&text), fx)?;
+            }
+            Data::Binary(bytes) => self.publish(slot, id, channel, Content::Binary(bytes), fx)?,
+        }
+        Ok(())
     }
 
     fn history(
@@ -389,6 +412,12 @@ impl Shard {
 }
 
 /// A guest's `connect.data`; anything else is the application's and not ours.
-fn guest_data(data: Option<&RawValue>) -> GuestData<'_> {
-    data.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+fn guest_data(data: Option<Data<'_>>) -> GuestData<'_> {
+    let text = data.and_then(Data::json);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// Seconds as the protocol has them; what does not fit is as good as never.
+fn seconds(seconds: u64) -> u32 {
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }

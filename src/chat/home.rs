@@ -6,8 +6,8 @@
 use super::ids::{DIALECTS, Dialect, Epoch, RoomName, ShardId};
 use super::peer::{Author, Batch};
 use crate::config::NamespaceOptions;
-use crate::protocol::content::Content;
-use crate::protocol::reply::{self, Event, Publication};
+use crate::protocol::content::{Content, SharedContent};
+use crate::protocol::reply::{self, Event, Publication, Push};
 use crate::protocol::{codes, plain};
 use crate::ws::codec;
 use bytes::{Bytes, BytesMut};
@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes that a history entry costs besides its texts: itself, its author, and what the allocator
-/// keeps of the six blocks.
-const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Author>() + 6 * 16;
+/// keeps of the seven blocks; two of them have a count of references.
+const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Author>() + 7 * 16 + 2 * 16;
 
 /// What is left of a publication that its author has deleted.
 const BLANK: &str = r#"{"type":"message","text":"","deleted":true}"#;
@@ -50,12 +50,12 @@ struct ShardMembers {
     counts: [u32; DIALECTS],
 }
 
-/// One publication kept.
-#[derive(Debug)]
+/// One publication kept. A copy shares what it holds.
+#[derive(Debug, Clone)]
 pub struct Entry {
     offset: u64,
     time_ms: u64,
-    content: Content<Box<str>>,
+    content: SharedContent,
     author: Arc<Author>,
 }
 
@@ -142,20 +142,19 @@ impl Home {
         self.options.history_size > 0
     }
 
-    /// Where the stream stands, for rooms with recovery.
-    pub fn position<'a>(&self, epoch: &'a str) -> Option<reply::Position<'a>> {
-        (self.options.force_recovery && self.has_history())
-            .then_some(reply::Position { epoch, offset: self.offset })
+    /// Whether members know their position in the stream, so that they can recover.
+    pub fn is_recoverable(&self) -> bool {
+        self.options.force_recovery && self.has_history()
     }
 
     /// Gives the publication the next offset, keeps it and encodes it for the members.
     /// Returns bytes of history added, minus those that fell out.
-    pub fn publish(&mut self, now_ms: u64, content: Content<&str>, author: &Arc<Author>) -> isize {
+    pub fn publish(&mut self, now_ms: u64, content: Content<'_>, author: &Arc<Author>) -> isize {
         self.offset += 1;
         self.count += 1;
         let stamp = self.has_history().then_some((self.offset, now_ms));
-        let publication = Publication { content, info: &author.info, stamp };
-        self.push(Event::Publication, |out| publication.write(out));
+        let info = Some(&author.info);
+        self.push(Push::Publication(Publication { content, info, stamp, tags: None }));
         if self.speaks(Dialect::Plain)
             && let Some(line) = content.line()
         {
@@ -165,7 +164,7 @@ impl Home {
         if stamp.is_none() {
             return 0;
         }
-        let content = content.boxed();
+        let content = content.shared();
         let author = author.clone();
         let entry = Entry { offset: self.offset, time_ms: now_ms, content, author };
         let mut change = entry.bytes() as isize;
@@ -178,20 +177,26 @@ impl Home {
 
     /// Tells the members that somebody joined or left.
     pub fn announce(&mut self, event: Event, author: &Author) {
-        self.push(event, |out| out.extend_from_slice(&author.info));
+        self.push(Push::Presence(event, &author.info));
         if self.speaks(Dialect::Plain) {
             let line = match event {
                 Event::Join => plain::join_line(&author.name),
-                Event::Leave | Event::Publication => plain::leave_line(&author.name),
+                Event::Leave => plain::leave_line(&author.name),
             };
             codec::text_frame(&mut self.frames[Dialect::Plain.index()], line.as_bytes());
         }
     }
 
-    fn push(&mut self, event: Event, body: impl FnOnce(&mut BytesMut)) {
+    /// Encodes a push for the members, once per form.
+    fn push(&mut self, push: Push<'_>) {
         if self.speaks(Dialect::Json) {
             let frames = &mut self.frames[Dialect::Json.index()];
-            codec::text_frame_with(frames, |out| reply::push(out, &self.prefix, event, body));
+            codec::text_frame_with(frames, |out| reply::push_json(out, &self.prefix, push));
+        }
+        if self.speaks(Dialect::Protobuf) {
+            let frames = &mut self.frames[Dialect::Protobuf.index()];
+            let name = self.name.as_str();
+            codec::binary_frame_with(frames, |out| reply::push_protobuf(out, name, push));
         }
     }
 
@@ -221,12 +226,7 @@ impl Home {
     }
 
     /// What a client at `offset` of `epoch` has missed: all of it, oldest first, or `None`.
-    pub fn missed(
-        &self,
-        epoch: &str,
-        offset: u64,
-        limit: Limit,
-    ) -> Option<impl Iterator<Item = Publication<'_>>> {
+    pub fn missed(&self, epoch: &str, offset: u64, limit: Limit) -> Option<Vec<Entry>> {
         if !self.has_history() || epoch != self.epoch.to_string() || offset > self.offset {
             return None;
         }
@@ -234,17 +234,17 @@ impl Home {
         if count > limit.count || count > self.history.len() {
             return None;
         }
-        let missed = self.history.iter().skip(self.history.len() - count).map(Entry::publication);
-        let bytes: usize = missed.clone().map(|publication| publication.len_max()).sum();
-        (bytes <= limit.bytes).then_some(missed)
+        let missed = self.history.range(self.history.len() - count..);
+        let bytes: usize = missed.clone().map(|entry| entry.publication().json_len()).sum();
+        (bytes <= limit.bytes).then(|| missed.cloned().collect())
     }
 
     /// A part of the past, in the order asked for, within its limit (but one publication at
     /// least).
-    pub fn range(&self, range: Range) -> Vec<Publication<'_>> {
+    pub fn range(&self, range: Range) -> Vec<Entry> {
         let mut bytes = 0;
-        let mut fits = |publication: &Publication<'_>| {
-            let length = publication.len_max();
+        let mut fits = |entry: &&Entry| {
+            let length = entry.publication().json_len();
             bytes += length;
             bytes == length || bytes <= range.limit.bytes
         };
@@ -255,10 +255,10 @@ impl Home {
         };
         if range.reverse {
             let entries = self.history.iter().rev().filter(since).take(range.limit.count);
-            entries.map(Entry::publication).take_while(&mut fits).collect()
+            entries.take_while(&mut fits).cloned().collect()
         } else {
             let entries = self.history.iter().filter(since).take(range.limit.count);
-            entries.map(Entry::publication).take_while(&mut fits).collect()
+            entries.take_while(&mut fits).cloned().collect()
         }
     }
 
@@ -284,7 +284,7 @@ impl Home {
         let Some(at) = self.index(offset) else { return 0 };
         let Some(entry) = self.history.get_mut(at) else { return 0 };
         let before = entry.bytes() as isize;
-        entry.content = Content::Json(BLANK).boxed();
+        entry.content = Content::Json(BLANK).shared();
         entry.bytes() as isize - before
     }
 
@@ -353,17 +353,19 @@ impl Home {
 }
 
 impl Entry {
-    fn publication(&self) -> Publication<'_> {
+    /// As clients read it.
+    pub fn publication(&self) -> Publication<'_> {
         Publication {
-            content: self.content.borrow(),
-            info: &self.author.info,
+            content: self.content.view(),
+            info: Some(&self.author.info),
             stamp: Some((self.offset, self.time_ms)),
+            tags: None,
         }
     }
 
     /// As if nobody else shared its author: the bound on history holds even then.
     fn bytes(&self) -> usize {
         let Author { user, name, info, .. } = &*self.author;
-        ENTRY_BYTES + self.content.borrow().as_str().len() + user.len() + name.len() + info.len()
+        ENTRY_BYTES + self.content.view().len() + user.len() + name.len() + info.bytes()
     }
 }

@@ -1,14 +1,14 @@
 //! The home's side: joins, leaves, publications and history of the rooms that this shard orders.
 
-use super::home::{Home, Limit, Range};
+use super::home::{Entry, Home, Limit, Range};
 use super::ids::{Dialect, Origin, RoomName, ShardId};
-use super::peer::{Author, HistoryRequest, Join, PeerMessage};
+use super::peer::{Answer, Author, HistoryRequest, Join, PeerMessage};
 use super::shard::{Effects, Shard};
 use crate::protocol::chat::Kind;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::Content;
-use crate::protocol::reply::{self, Event, Recovery};
-use bytes::Bytes;
+use crate::protocol::messages::{Body, HistoryResult, Reply, SubscribeResult};
+use crate::protocol::reply::Event;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -49,55 +49,28 @@ impl Shard {
         let index = match self.home(&room) {
             Ok(index) => index,
             Err(error) => {
-                let reply = self.frame(|out| reply::error(out, id, error));
-                return self.tell(from.shard, PeerMessage::Refused { room, conn, reply }, fx);
+                return self.tell(from.shard, PeerMessage::Refused { room, conn, id, error }, fx);
             }
         };
         // What the turn has brought so far goes out before the answer: the new member's stream
         // starts behind it.
         self.flush_home_now(index, fx);
         let limit = self.past_limit(past_bytes);
-        let mut out = std::mem::take(&mut self.scratch);
-        out.clear();
         let announce_max = self.settings.config.presence.announce_max;
         let Some(home) = self.homes.get_mut(index as usize) else { return };
-        let mut recovery = Recovery::NotAsked;
-        if id > 0 {
-            let epoch = home.epoch.to_string();
-            let position = home.position(&epoch);
-            let recover = recover.filter(|_| position.is_some());
-            let missed = match &recover {
-                None => None,
-                Some((epoch, offset)) => {
-                    let missed = home.missed(epoch, *offset, limit);
-                    recovery = match missed {
-                        Some(_) => Recovery::Recovered,
-                        None => Recovery::Unrecovered,
-                    };
-                    missed
-                }
-            };
-            reply::subscribe(&mut out, id, position, recovery, missed.into_iter().flatten());
-        }
+        // A plain client is told nothing.
+        let answer = (id > 0).then(|| {
+            let (result, past) = subscribe_result(home, recover, limit);
+            match (result.was_recovering, result.recovered) {
+                (true, true) => self.metrics.recovered.inc(),
+                (true, false) => self.metrics.unrecovered.inc(),
+                (false, _) => {}
+            }
+            Box::new(Answer { reply: Reply::new(id, Body::Subscribe(result)), past })
+        });
         home.join(from.shard, dialect);
         let announced = author.clone().filter(|_| home.len() <= announce_max);
-        let reply = match out.is_empty() {
-            true => Bytes::new(),
-            false => {
-                let mut frame = bytes::BytesMut::with_capacity(out.len() + 10);
-                crate::ws::codec::text_frame(&mut frame, &out);
-                frame.freeze()
-            }
-        };
-        out.clear();
-        out.shrink_to(64 * 1024);
-        self.scratch = out;
-        match recovery {
-            Recovery::Recovered => self.metrics.recovered.inc(),
-            Recovery::Unrecovered => self.metrics.unrecovered.inc(),
-            Recovery::NotAsked => {}
-        }
-        self.tell(from.shard, PeerMessage::Joined { room, conn, dialect, author, reply }, fx);
+        self.tell(from.shard, PeerMessage::Joined { room, conn, dialect, author, answer }, fx);
         if let Some(author) = announced
             && let Some(home) = self.home_mut(index)
         {
@@ -131,7 +104,7 @@ impl Shard {
         room: &str,
         from: Origin,
         id: u32,
-        content: Content<&str>,
+        content: Content<'_>,
         author: &Arc<Author>,
         fx: &mut Effects,
     ) {
@@ -142,24 +115,17 @@ impl Shard {
         if id == 0 {
             return;
         }
-        let answer = |out: &mut Vec<u8>| match result {
-            Ok(()) => reply::empty(out, id, "publish"),
-            Err(error) => reply::error(out, id, error),
-        };
         if from.shard == self.id {
-            if self.session_of(from.conn).is_some() {
-                self.reply(from.conn.slot, answer, fx);
-            }
+            self.published(from.conn, id, result, fx);
         } else {
-            let frame = self.frame(answer);
-            self.tell(from.shard, PeerMessage::Reply { conn: from.conn, frame }, fx);
+            self.tell(from.shard, PeerMessage::Published { conn: from.conn, id, result }, fx);
         }
     }
 
     fn accept_publication(
         &mut self,
         room: &str,
-        content: Content<&str>,
+        content: Content<'_>,
         author: &Arc<Author>,
     ) -> Result<(), ErrorCode> {
         let index = match self.home_index.get(room) {
@@ -176,7 +142,7 @@ impl Shard {
     fn order_publication(
         &mut self,
         index: u32,
-        content: Content<&str>,
+        content: Content<'_>,
         author: &Arc<Author>,
     ) -> Result<(), ErrorCode> {
         let now = self.now;
@@ -222,34 +188,28 @@ impl Shard {
     pub(super) fn home_history(&mut self, request: &HistoryRequest, fx: &mut Effects) {
         let HistoryRequest { ref room, from, id, limit, ref since, reverse, .. } = *request;
         let most = self.past_limit(request.past_bytes);
-        let mut out = std::mem::take(&mut self.scratch);
-        out.clear();
-        match self.home(room) {
-            Err(error) => reply::error(&mut out, id, error),
+        let answer = match self.home(room) {
+            Err(error) => Answer { reply: Reply::new(id, error), past: None },
             Ok(index) => {
                 let Some(home) = self.homes.get(index as usize) else { return };
                 let epoch = home.epoch.to_string();
                 let same_life = |(e, _): &(String, u64)| e.is_empty() || *e == epoch;
-                if since.as_ref().is_some_and(|since| !same_life(since)) {
-                    reply::error(&mut out, id, codes::UNRECOVERABLE_POSITION);
+                let answer = if since.as_ref().is_some_and(|since| !same_life(since)) {
+                    Answer { reply: Reply::new(id, codes::UNRECOVERABLE_POSITION), past: None }
                 } else {
                     let count = usize::try_from(limit).unwrap_or(most.count).min(most.count);
                     let limit = Limit { count, ..most };
                     let since = since.as_ref().map(|(_, offset)| *offset);
-                    let position = reply::Position { epoch: &epoch, offset: home.offset };
-                    let publications = home.range(Range { since, limit, reverse });
-                    reply::history(&mut out, id, position, publications.into_iter());
-                }
+                    let past = Some(home.range(Range { since, limit, reverse }));
+                    let result = HistoryResult { epoch, offset: home.offset, ..Default::default() };
+                    Answer { reply: Reply::new(id, Body::History(result)), past }
+                };
                 self.release_home(index);
+                answer
             }
-        }
-        let mut frame = bytes::BytesMut::with_capacity(out.len() + 10);
-        crate::ws::codec::text_frame(&mut frame, &out);
-        out.clear();
-        out.shrink_to(64 * 1024);
-        self.scratch = out;
-        let reply = PeerMessage::Past { conn: from.conn, frame: frame.freeze() };
-        self.tell(from.shard, reply, fx);
+        };
+        let answer = Box::new(answer);
+        self.tell(from.shard, PeerMessage::Past { conn: from.conn, answer }, fx);
     }
 
     /// How much of the past one reply may carry. `past_bytes`: what its receiver has room for.
@@ -363,4 +323,28 @@ impl Shard {
         }
         self.metrics.history_bytes.set(self.history_bytes as u64);
     }
+}
+
+/// What a client that joins is told of the room, and what it missed since its position `recover`
+/// (epoch, offset).
+fn subscribe_result(
+    home: &Home,
+    recover: Option<(String, u64)>,
+    limit: Limit,
+) -> (SubscribeResult, Option<Vec<Entry>>) {
+    if !home.is_recoverable() {
+        return Default::default();
+    }
+    let was_recovering = recover.is_some();
+    let missed = recover.and_then(|(epoch, offset)| home.missed(&epoch, offset, limit));
+    let result = SubscribeResult {
+        recoverable: true,
+        positioned: true,
+        epoch: home.epoch.to_string(),
+        offset: Some(home.offset),
+        was_recovering,
+        recovered: missed.is_some(),
+        ..Default::default()
+    };
+    (result, missed)
 }

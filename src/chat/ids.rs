@@ -1,5 +1,6 @@
 //! Newtypes: which shard, which connection, which client, which room, which life of a room.
 
+use crate::protocol::messages::Encoding;
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -100,26 +101,55 @@ impl fmt::Display for Epoch {
 pub enum Dialect {
     /// The client protocol, JSON.
     Json = 0,
+    /// The client protocol, protobuf.
+    Protobuf = 1,
     /// Lines of text.
-    Plain = 1,
+    Plain = 2,
 }
 
 /// How many dialects there are: the length of tables indexed by [`Dialect`].
-pub const DIALECTS: usize = 2;
+pub const DIALECTS: usize = 3;
 
 impl Dialect {
     /// All of them, in order.
-    pub const ALL: [Dialect; DIALECTS] = [Dialect::Json, Dialect::Plain];
+    pub const ALL: [Dialect; DIALECTS] = [Dialect::Json, Dialect::Protobuf, Dialect::Plain];
 
     /// As an index.
     pub fn index(self) -> usize {
         self as usize
+    }
+
+    /// The form of the client protocol; `None`: not the protocol.
+    pub fn encoding(self) -> Option<Encoding> {
+        match self {
+            Dialect::Json => Some(Encoding::Json),
+            Dialect::Protobuf => Some(Encoding::Protobuf),
+            Dialect::Plain => None,
+        }
+    }
+}
+
+impl From<Encoding> for Dialect {
+    fn from(encoding: Encoding) -> Dialect {
+        match encoding {
+            Encoding::Json => Dialect::Json,
+            Encoding::Protobuf => Dialect::Protobuf,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dialects_are_their_own_index() {
+        for (index, dialect) in Dialect::ALL.into_iter().enumerate() {
+            assert_eq!(dialect.index(), index);
+            let back = dialect.encoding().map(Dialect::from);
+            assert!(back.is_none_or(|back| back == dialect), "{dialect:?}");
+        }
+    }
 
     #[test]
     fn a_client_id_reads_as_a_uuid() {

@@ -19,7 +19,7 @@ impl Shard {
         if let Identity::Guest(nick) = &session.identity {
             let nick = nick.clone();
             session.connected = false;
-            session.waiting = Some(room.into());
+            session.waiting = Some(room.into_bytes().into());
             self.claim(slot, 0, &nick, false, fx);
         } else {
             self.enter_room(slot, &room, fx);
@@ -75,7 +75,7 @@ impl Shard {
         slot: u32,
         id: u32,
         channel: &str,
-        content: Content<&str>,
+        content: Content<'_>,
         fx: &mut Effects,
     ) -> Result<(), ErrorCode> {
         let author = self.author_kept(slot);
@@ -103,7 +103,7 @@ impl Shard {
             return Ok(());
         }
         let room = known.map_or_else(|| RoomName::from(channel), |room| room.name.clone());
-        let publish = Publish { room, from, id, content: content.boxed(), author };
+        let publish = Publish { room, from, id, content: content.shared(), author };
         self.tell(home, PeerMessage::Publish(Box::new(publish)), fx);
         Ok(())
     }

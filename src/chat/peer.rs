@@ -1,7 +1,11 @@
 //! What shards say to each other. Messages between two shards arrive in order, none is lost.
 
+use super::home::Entry;
 use super::ids::{ClientId, ConnId, DIALECTS, Dialect, Origin, RoomName};
-use crate::protocol::content::Content;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::content::SharedContent;
+use crate::protocol::messages::Reply;
+use crate::protocol::reply::Info;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -14,8 +18,8 @@ pub struct Author {
     pub client: ClientId,
     /// How plain clients read the author.
     pub name: String,
-    /// The client info object, encoded.
-    pub info: Vec<u8>,
+    /// How clients of the protocol read the author.
+    pub info: Info,
 }
 
 /// A client wants to join a room.
@@ -47,7 +51,7 @@ pub struct Publish {
     /// Command to answer (0: a plain client, no answer).
     pub id: u32,
     /// What it publishes.
-    pub content: Content<Box<str>>,
+    pub content: SharedContent,
     /// Who publishes.
     pub author: Arc<Author>,
 }
@@ -69,6 +73,15 @@ pub struct HistoryRequest {
     pub reverse: bool,
     /// Bytes of the past that the answer may carry.
     pub past_bytes: usize,
+}
+
+/// A reply, encoded where its connection is.
+#[derive(Debug)]
+pub struct Answer {
+    /// The reply, without publications.
+    pub reply: Reply,
+    /// The publications of the past that belong into it, in order.
+    pub past: Option<Vec<Entry>>,
 }
 
 /// The publications of one room in one turn of its home, encoded per dialect.
@@ -126,8 +139,8 @@ pub enum PeerMessage {
         dialect: Dialect,
         /// Who joined, as in [`Join`], for the same purpose.
         author: Option<Arc<Author>>,
-        /// The reply, a whole frame; empty for a plain client.
-        reply: Bytes,
+        /// What the client is told; `None`: it speaks the plain dialect.
+        answer: Option<Box<Answer>>,
     },
     /// From a home: the join was refused.
     Refused {
@@ -135,8 +148,10 @@ pub enum PeerMessage {
         room: RoomName,
         /// Who asked.
         conn: ConnId,
-        /// The reply, a whole frame; empty for a plain client.
-        reply: Bytes,
+        /// Command to answer (0: a plain client).
+        id: u32,
+        /// Why.
+        error: ErrorCode,
     },
     /// From a home: what the turn brought.
     Batch(Batch),
@@ -144,15 +159,17 @@ pub enum PeerMessage {
     Past {
         /// Who asked.
         conn: ConnId,
-        /// A whole frame.
-        frame: Bytes,
+        /// What the client is told.
+        answer: Box<Answer>,
     },
     /// From a home: the answer to a publish.
-    Reply {
+    Published {
         /// Who asked.
         conn: ConnId,
-        /// A whole frame.
-        frame: Bytes,
+        /// Command to answer.
+        id: u32,
+        /// Whether it was published.
+        result: Result<(), ErrorCode>,
     },
     /// From a nick's home: the nick is yours (perhaps another one than asked for).
     Claimed {

@@ -82,10 +82,7 @@ impl Room {
 
     /// The group of a dialect.
     pub fn group(&mut self, dialect: Dialect) -> &mut Group {
-        match dialect {
-            Dialect::Json => &mut self.groups[0],
-            Dialect::Plain => &mut self.groups[1],
-        }
+        &mut self.groups[dialect.index()]
     }
 }
 

@@ -4,6 +4,7 @@ use super::auth::Identity;
 use super::ids::{ClientId, Dialect};
 use super::outbox::Outbox;
 use super::peer::Author;
+use crate::protocol::messages::Encoding;
 use std::sync::Arc;
 
 /// What a connection is for.
@@ -75,8 +76,8 @@ pub struct Session {
     pub number: u32,
     /// What it waits for.
     pub wait: Wait,
-    /// The part of a frame that waits.
-    pub waiting: Option<Box<str>>,
+    /// The part of a frame that waits; for a plain client that waits for its nick, its room.
+    pub waiting: Option<Box<[u8]>>,
     /// Who it is for others, kept from its first publication on.
     pub author: Option<Arc<Author>>,
     /// Its rooms.
@@ -116,6 +117,14 @@ pub enum Pace {
 const REFUSED_MAX: u16 = 200;
 
 impl Session {
+    /// The form of the protocol that it speaks; `None`: not the protocol.
+    pub fn encoding(&self) -> Option<Encoding> {
+        match self.purpose {
+            Purpose::Chat(dialect) => dialect.encoding(),
+            Purpose::Echo => None,
+        }
+    }
+
     /// The membership in a room, by the room's index.
     pub fn membership(&self, room: u32) -> Option<&Membership> {
         self.rooms.iter().find(|m| m.room == room)

@@ -1,16 +1,20 @@
 //! Connections of a shard: how they open, what they receive, what they are sent, how they end.
 
 use super::auth::Identity;
+use super::home::Entry;
 use super::ids::{ClientId, ConnId, Dialect, Origin, RoomName};
 use super::nicks;
 use super::outbox::{Outbox, Push};
-use super::peer::{Author, PeerMessage};
+use super::peer::{Answer, Author, PeerMessage};
 use super::room::{Pending, Room};
 use super::session::{Beat, Purpose, Session, Stage, Wait};
 use super::shard::{Close, Effects, Hello, Shard};
 use crate::protocol::codes::{self, Disconnect};
+use crate::protocol::command::Commands;
+use crate::protocol::messages::{Encoding, Reply};
 use crate::protocol::plain::Endpoint;
-use crate::protocol::reply;
+use crate::protocol::protobuf;
+use crate::protocol::reply::{self, Info};
 use crate::ws::codec::{self, Message, Violation};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -19,6 +23,8 @@ use std::sync::Arc;
 const FLUSH_BYTES_MAX: usize = 64 * 1024;
 /// Replies up to this many bytes are put together with those before them.
 const REPLY_COPIED_MAX: usize = 1024;
+/// The buffer in which replies are encoded is kept up to this many bytes.
+const ENCODED_KEPT_MAX: usize = 64 * 1024;
 
 impl Shard {
     pub(super) fn session(&mut self, slot: u32) -> Option<&mut Session> {
@@ -43,12 +49,13 @@ impl Shard {
         }
         self.generations = self.generations.wrapping_add(1);
         let purpose = match hello.endpoint {
-            Endpoint::Protocol => Purpose::Chat(Dialect::Json),
+            Endpoint::Protocol => Purpose::Chat(hello.encoding.into()),
             Endpoint::Plain { .. } => Purpose::Chat(Dialect::Plain),
             Endpoint::Echo => Purpose::Echo,
         };
         let client = &self.settings.config.client;
-        let (beat, delay) = if purpose == Purpose::Chat(Dialect::Json) {
+        let protocol = matches!(purpose, Purpose::Chat(dialect) if dialect.encoding().is_some());
+        let (beat, delay) = if protocol {
             (Beat::Connect, client.stale_close_delay.as_millis() as u64)
         } else {
             (Beat::Ping, self.first_beat_ms(hello.client))
@@ -56,7 +63,7 @@ impl Shard {
         let session = Session {
             generation: self.generations,
             purpose,
-            connected: purpose != Purpose::Chat(Dialect::Json),
+            connected: !protocol,
             identity: hello.identity,
             client: hello.client,
             number: hello.number,
@@ -90,7 +97,7 @@ impl Shard {
             return; // what is not accepted yet is not lost: nobody was told otherwise
         }
         let Some(session) = self.session(slot) else { return };
-        let purpose = session.purpose;
+        let (purpose, encoding) = (session.purpose, session.encoding());
         match (message, purpose) {
             (Message::Ping(payload), _) => {
                 if self.control_paced(slot, fx) {
@@ -98,7 +105,7 @@ impl Shard {
                 }
             }
             (Message::Pong(_), _) => {
-                if purpose != Purpose::Chat(Dialect::Json) {
+                if encoding.is_none() {
                     self.pong(slot);
                 }
                 self.control_paced(slot, fx);
@@ -107,7 +114,12 @@ impl Shard {
                 let code = code.map_or(codes::NORMAL.code, |(code, _)| code);
                 self.close_after(slot, code, "", FLUSH_BYTES_MAX, fx);
             }
-            (Message::Text(text), Purpose::Chat(Dialect::Json)) => self.commands(slot, text, fx),
+            (Message::Text(text), Purpose::Chat(Dialect::Json)) => {
+                self.commands(slot, Commands::new(text), fx);
+            }
+            (Message::Binary(bytes), Purpose::Chat(Dialect::Protobuf)) => {
+                self.commands(slot, protobuf::Commands::new(bytes), fx);
+            }
             (Message::Text(text), Purpose::Chat(Dialect::Plain)) => self.line(slot, text, fx),
             (Message::Text(text), Purpose::Echo) => {
                 let mut frame = BytesMut::with_capacity(text.len() + 10);
@@ -119,7 +131,8 @@ impl Shard {
                 codec::binary_frame(&mut frame, data);
                 self.send(slot, frame.freeze(), false, fx);
             }
-            (Message::Binary(_), Purpose::Chat(Dialect::Json)) => {
+            (Message::Binary(_), Purpose::Chat(Dialect::Json))
+            | (Message::Text(_), Purpose::Chat(Dialect::Protobuf)) => {
                 self.close(slot, codes::BAD_REQUEST_CLOSE, fx);
             }
             (Message::Binary(_), Purpose::Chat(Dialect::Plain)) => {
@@ -156,7 +169,7 @@ impl Shard {
                 user: String::new(),
                 client: ClientId(0),
                 name: String::new(),
-                info: Vec::new(),
+                info: Info::default(),
             });
         };
         if let Some(author) = &session.author {
@@ -176,8 +189,7 @@ impl Shard {
                 (number, info.filter(|_| plain))
             }
         };
-        let mut info = Vec::new();
-        reply::client_info(&mut info, &user, &session.client.to_string(), conn_info.as_deref());
+        let info = Info::new(&user, &session.client.to_string(), conn_info.as_deref(), None);
         Arc::new(Author { user, client: session.client, name, info })
     }
 
@@ -220,33 +232,45 @@ impl Shard {
     }
 
     /// Encodes a reply and queues it.
-    pub(super) fn reply(&mut self, slot: u32, write: impl FnOnce(&mut Vec<u8>), fx: &mut Effects) {
-        self.encode(write);
-        if self.encoded.len() > REPLY_COPIED_MAX {
-            let frame = Bytes::copy_from_slice(&self.encoded);
-            return self.send(slot, frame, false, fx);
-        }
-        let encoded = std::mem::take(&mut self.encoded);
-        let push = |outbox: &mut Outbox, limit: usize| outbox.push_copy(&encoded, limit);
-        self.queue(slot, encoded.len(), push, fx);
-        self.encoded = encoded;
+    pub(super) fn reply(&mut self, slot: u32, reply: &Reply, fx: &mut Effects) {
+        self.encode(slot, |encoding, out| reply.write(encoding, out), fx);
     }
 
-    /// A text frame of its own size around what `write` writes.
-    pub(super) fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        self.encode(write);
-        Bytes::copy_from_slice(&self.encoded)
+    /// Encodes a reply with the publications of the past that belong into it, and queues it.
+    pub(super) fn answer(&mut self, slot: u32, answer: &Answer, fx: &mut Effects) {
+        let Answer { reply, past } = answer;
+        let Some(past) = past else { return self.reply(slot, reply, fx) };
+        let past = past.iter().map(Entry::publication);
+        let write = |encoding, out: &mut BytesMut| {
+            reply::with_publications(out, encoding, reply, past);
+        };
+        self.encode(slot, write, fx);
     }
 
-    /// Puts a text frame around what `write` writes into `encoded`.
-    fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.scratch.capacity() > 64 * 1024 {
-            (self.scratch, self.encoded) = Default::default();
+    /// Queues a frame around what `write` writes in the connection's encoding.
+    pub(super) fn encode(
+        &mut self,
+        slot: u32,
+        write: impl FnOnce(Encoding, &mut BytesMut),
+        fx: &mut Effects,
+    ) {
+        let Some(encoding) = self.session(slot).and_then(|s| s.encoding()) else { return };
+        let mut frame = std::mem::take(&mut self.encoded);
+        frame.clear();
+        match encoding {
+            Encoding::Json => codec::text_frame_with(&mut frame, |out| write(encoding, out)),
+            Encoding::Protobuf => codec::binary_frame_with(&mut frame, |out| write(encoding, out)),
         }
-        self.scratch.clear();
-        self.encoded.clear();
-        write(&mut self.scratch);
-        codec::text_frame(&mut self.encoded, &self.scratch);
+        if frame.len() > REPLY_COPIED_MAX {
+            self.send(slot, Bytes::copy_from_slice(&frame), false, fx);
+        } else {
+            let push = |outbox: &mut Outbox, limit: usize| outbox.push_copy(&frame, limit);
+            self.queue(slot, frame.len(), push, fx);
+        }
+        // It is used again, unless it grew large.
+        if frame.capacity() <= ENCODED_KEPT_MAX {
+            self.encoded = frame;
+        }
     }
 
     pub(super) fn sent(&mut self, slot: u32, fx: &mut Effects) {
@@ -273,8 +297,16 @@ impl Shard {
         }
         if let Some(rest) = session.waiting.take() {
             match session.purpose {
-                Purpose::Chat(Dialect::Json) => self.commands(slot, &rest, fx),
-                Purpose::Chat(Dialect::Plain) | Purpose::Echo => self.line(slot, &rest, fx),
+                Purpose::Chat(Dialect::Json) => {
+                    // A part of a text, cut between two commands.
+                    let rest = std::str::from_utf8(&rest).unwrap_or_default();
+                    self.commands(slot, Commands::new(rest), fx);
+                }
+                Purpose::Chat(Dialect::Protobuf) => {
+                    self.commands(slot, protobuf::Commands::new(&rest), fx);
+                }
+                // What waits of a plain client is no frame.
+                Purpose::Chat(Dialect::Plain) | Purpose::Echo => {}
             }
         }
         let Some(session) = self.session(slot) else { return };

@@ -20,6 +20,7 @@ use super::settings::Settings;
 use super::wheel::Wheel;
 use crate::metrics::Cells;
 use crate::protocol::codes;
+use crate::protocol::messages::Encoding;
 use crate::protocol::plain::Endpoint;
 use crate::ws::codec::{Message, Violation};
 use ahash::RandomState;
@@ -43,6 +44,8 @@ pub struct Now {
 pub struct Hello {
     /// Where it connected.
     pub endpoint: Endpoint,
+    /// The form of the protocol that was agreed upon; only the protocol's endpoint has one.
+    pub encoding: Encoding,
     /// Who it is, from [`Shard::admit`].
     pub identity: Identity,
     /// Its id on the wire, drawn outside.
@@ -180,7 +183,6 @@ pub struct Shard {
     pub(super) outbox_bytes: usize,
     pub(super) turn_full: bool,
     pub(super) reading_suspended: bool,
-    pub(super) scratch: Vec<u8>,
     /// The frame that was encoded last.
     pub(super) encoded: BytesMut,
     pub(super) limits: Limits,
@@ -220,7 +222,6 @@ impl Shard {
             outbox_bytes: 0,
             turn_full: false,
             reading_suspended: false,
-            scratch: Vec::new(),
             encoded: BytesMut::new(),
             limits: Limits {
                 outbox: settings.config.client.queue_max_size,
@@ -382,7 +383,7 @@ impl Shard {
         self.now = now;
         let Some(session) = self.session(slot) else { return };
         let why = match session.purpose {
-            Purpose::Chat(Dialect::Json) => codes::SHUTDOWN,
+            Purpose::Chat(Dialect::Json | Dialect::Protobuf) => codes::SHUTDOWN,
             Purpose::Chat(Dialect::Plain) | Purpose::Echo => codes::GOING_AWAY,
         };
         self.metrics.closed_shutdown.inc();
@@ -415,7 +416,7 @@ impl Shard {
                 self.home_leave(from, &room, dialect, author.as_deref());
             }
             PeerMessage::Publish(p) => {
-                self.home_publish(p.room.as_str(), p.from, p.id, p.content.borrow(), &p.author, fx);
+                self.home_publish(p.room.as_str(), p.from, p.id, p.content.view(), &p.author, fx);
             }
             PeerMessage::History(request) => self.home_history(&request, fx),
             PeerMessage::Claim { nick, from, proven } => {
@@ -426,17 +427,15 @@ impl Shard {
             PeerMessage::Release { nick, from } => {
                 self.nicks.release(self.now.mono_ms, &nick, from);
             }
-            PeerMessage::Joined { room, conn, dialect, author, reply } => {
-                self.joined(&room, conn, dialect, author, reply, fx);
+            PeerMessage::Joined { room, conn, dialect, author, answer } => {
+                self.joined(&room, conn, dialect, author, answer, fx);
             }
-            PeerMessage::Refused { room, conn, reply } => self.refused(&room, conn, reply, fx),
+            PeerMessage::Refused { room, conn, id, error } => {
+                self.refused(&room, conn, id, error, fx);
+            }
             PeerMessage::Batch(batch) => self.batch(&batch),
-            PeerMessage::Past { conn, frame } => self.past(conn, frame, fx),
-            PeerMessage::Reply { conn, frame } => {
-                if self.session_of(conn).is_some() {
-                    self.send(conn.slot, frame, false, fx);
-                }
-            }
+            PeerMessage::Past { conn, answer } => self.past(conn, &answer, fx),
+            PeerMessage::Published { conn, id, result } => self.published(conn, id, result, fx),
             PeerMessage::Claimed { conn, nick } => self.claimed(conn, nick, fx),
             PeerMessage::Barrier(Barrier::Commands) => self.drain.commands.push(from),
             PeerMessage::Barrier(Barrier::Publications) => self.drain.publications.push(from),

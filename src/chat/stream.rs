@@ -4,12 +4,14 @@
 use super::auth::Identity;
 use super::ids::{ConnId, Dialect, RoomName};
 use super::outbox::Push;
-use super::peer::{Author, Batch, PeerMessage};
+use super::peer::{Answer, Author, Batch, PeerMessage};
 use super::room::{Pending, Room};
 use super::session::{Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
-use crate::protocol::codes;
-use bytes::Bytes;
+use crate::protocol::codes::{self, ErrorCode};
+use crate::protocol::messages::Reply;
+use crate::protocol::reply;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
 impl Shard {
@@ -20,7 +22,7 @@ impl Shard {
         conn: ConnId,
         dialect: Dialect,
         author: Option<Arc<Author>>,
-        reply: Bytes,
+        answer: Option<Box<Answer>>,
         fx: &mut Effects,
     ) {
         let Some(&index) = self.room_index.get(name.as_str()) else { return };
@@ -41,8 +43,8 @@ impl Shard {
         if let Some(room) = self.rooms.get_mut(index as usize) {
             room.group(dialect).add(conn.slot);
         }
-        if !reply.is_empty() {
-            self.send(conn.slot, reply, false, fx);
+        if let Some(answer) = answer {
+            self.answer(conn.slot, &answer, fx);
         }
         self.room_answered(conn, index, fx);
     }
@@ -52,7 +54,8 @@ impl Shard {
         &mut self,
         name: &RoomName,
         conn: ConnId,
-        reply: Bytes,
+        id: u32,
+        error: ErrorCode,
         fx: &mut Effects,
     ) {
         let Some(&index) = self.room_index.get(name.as_str()) else { return };
@@ -73,16 +76,30 @@ impl Shard {
             self.notice(conn.slot, "* no more rooms can be opened", fx);
             return self.close(conn.slot, codes::PERMISSION_DENIED_CLOSE, fx);
         }
-        self.send(conn.slot, reply, false, fx);
+        self.reply(conn.slot, &Reply::new(id, error), fx);
         self.room_answered(conn, index, fx);
     }
 
     /// A home has answered a history request.
-    pub(super) fn past(&mut self, conn: ConnId, frame: Bytes, fx: &mut Effects) {
+    pub(super) fn past(&mut self, conn: ConnId, answer: &Answer, fx: &mut Effects) {
         let Some(session) = self.session_of(conn) else { return };
         session.wait = Wait::Nothing;
-        self.send(conn.slot, frame, false, fx);
+        self.answer(conn.slot, answer, fx);
         self.resume(conn.slot, fx);
+    }
+
+    /// A home has answered a publish.
+    pub(super) fn published(
+        &mut self,
+        conn: ConnId,
+        id: u32,
+        result: Result<(), ErrorCode>,
+        fx: &mut Effects,
+    ) {
+        if self.session_of(conn).is_some() {
+            let write = |encoding, out: &mut BytesMut| reply::published(out, encoding, id, result);
+            self.encode(conn.slot, write, fx);
+        }
     }
 
     fn room_answered(&mut self, conn: ConnId, room: u32, fx: &mut Effects) {
@@ -114,7 +131,7 @@ impl Shard {
         if session.purpose == Purpose::Chat(Dialect::Plain) {
             session.connected = true;
             let room = session.waiting.take().unwrap_or_default();
-            self.enter_room(conn.slot, &room, fx);
+            self.enter_room(conn.slot, &String::from_utf8_lossy(&room), fx);
         } else {
             self.connected(conn.slot, id, fx);
             self.resume(conn.slot, fx);
@@ -126,13 +143,8 @@ impl Shard {
         let Some(&index) = self.room_index.get(batch.room.as_str()) else { return };
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         let before = room.turn_bytes();
-        for dialect in Dialect::ALL {
-            let [json, plain] = &batch.frames;
-            let frames = match dialect {
-                Dialect::Json => json,
-                Dialect::Plain => plain,
-            };
-            room.group(dialect).append(frames, batch.count);
+        for (group, frames) in room.groups.iter_mut().zip(&batch.frames) {
+            group.append(frames, batch.count);
         }
         match room.pending {
             Pending::Due => return,

@@ -13,13 +13,17 @@ use super::settings::{Keys, Settings};
 use super::shard::{Close, Effects, Hello, Input, Now, Shard};
 use crate::config::Config;
 use crate::metrics::Cells;
+use crate::protocol::messages::{Encoding, Reply};
 use crate::protocol::plain::Endpoint;
+use crate::protocol::wire;
 use crate::ws::codec::{Decoder, Message};
 use bytes::Bytes;
+use prost::Message as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+mod encodings;
 mod holding;
 mod model;
 mod scenarios;
@@ -30,6 +34,9 @@ struct Client {
     shard: usize,
     slot: u32,
     open: bool,
+    /// It speaks protobuf. Here its commands and replies are JSON like everybody's: they are
+    /// translated on their way.
+    protobuf: bool,
     /// Messages handed over while the shard did not accept any.
     held: VecDeque<String>,
     /// Everything received, one JSON object or line each.
@@ -162,6 +169,12 @@ impl World {
         while let Some(message) = feed.next().expect("whole frames") {
             match message {
                 Message::Text(text) => got.extend(text.split('\n').map(str::to_owned)),
+                Message::Binary(mut bytes) if self.clients[index].protobuf => {
+                    while !bytes.is_empty() {
+                        let reply = Reply::decode_length_delimited(&mut bytes).expect("a reply");
+                        got.push(serde_json::to_string(&reply).expect("JSON"));
+                    }
+                }
                 Message::Pong(_) => got.push("PONG".into()),
                 Message::Ping(_) => got.push("PING".into()),
                 other => got.push(format!("{other:?}")),
@@ -178,12 +191,24 @@ impl World {
     }
 
     fn open_as(&mut self, shard: usize, endpoint: Endpoint, identity: Identity) -> usize {
+        self.open_with(shard, endpoint, identity, Encoding::Json)
+    }
+
+    fn open_with(
+        &mut self,
+        shard: usize,
+        endpoint: Endpoint,
+        identity: Identity,
+        encoding: Encoding,
+    ) -> usize {
         let slot = self.free[shard].pop().expect("a free slot");
         let index = self.clients.len();
-        self.clients.push(Client { shard, slot, open: true, ..Client::default() });
+        let protobuf = encoding == Encoding::Protobuf;
+        self.clients.push(Client { shard, slot, open: true, protobuf, ..Client::default() });
         self.by_slot.insert((shard, slot), index);
         let hello = Hello {
             endpoint,
+            encoding,
             identity,
             client: ClientId(index as u128 + 1),
             number: index as u32 + 1,
@@ -196,6 +221,14 @@ impl World {
     /// A protocol client, connected.
     fn client(&mut self, shard: usize) -> usize {
         let index = self.open(shard, Endpoint::Protocol);
+        self.say(index, json!({"id": 1, "connect": {}}));
+        index
+    }
+
+    /// A protocol client that speaks protobuf, connected.
+    fn protobuf_client(&mut self, shard: usize) -> usize {
+        let (endpoint, identity) = (Endpoint::Protocol, Identity::Anonymous);
+        let index = self.open_with(shard, endpoint, identity, Encoding::Protobuf);
         self.say(index, json!({"id": 1, "connect": {}}));
         index
     }
@@ -230,7 +263,12 @@ impl World {
             && self.shards[shard].accepts(slot)
         {
             let text = self.clients[index].held.pop_front().expect("held");
-            self.step(shard, Input::Received { slot, message: Message::Text(&text) });
+            if self.clients[index].protobuf {
+                let bytes: Vec<u8> = text.lines().flat_map(protobuf).collect();
+                self.step(shard, Input::Received { slot, message: Message::Binary(&bytes) });
+            } else {
+                self.step(shard, Input::Received { slot, message: Message::Text(&text) });
+            }
         }
     }
 
@@ -277,6 +315,50 @@ impl World {
             assert!(shard.homes.iter().all(|(_, home)| home.is_empty()), "members at home");
         }
     }
+}
+
+/// A JSON command as protobuf, with its length before it.
+fn protobuf(command: &str) -> Vec<u8> {
+    let command: Value = serde_json::from_str(command).expect("a JSON command");
+    let mut bytes = Vec::new();
+    for (name, value) in command.as_object().expect("an object") {
+        match name.as_str() {
+            "id" => wire::put_number(&mut bytes, 1, value.as_u64().expect("a number")),
+            "connect" => put_fields(&mut bytes, 4, value, &[("token", 1), ("data", 2)]),
+            "subscribe" => {
+                let fields = [("channel", 1), ("recover", 3), ("epoch", 6), ("offset", 7)];
+                put_fields(&mut bytes, 5, value, &fields);
+            }
+            "unsubscribe" => put_fields(&mut bytes, 6, value, &[("channel", 1)]),
+            "publish" => put_fields(&mut bytes, 7, value, &[("channel", 1), ("data", 2)]),
+            "presence" => put_fields(&mut bytes, 8, value, &[("channel", 1)]),
+            "history" => put_fields(&mut bytes, 10, value, &[("channel", 1), ("limit", 7)]),
+            "ping" => put_fields(&mut bytes, 11, value, &[]),
+            "rpc" => put_fields(&mut bytes, 13, value, &[("data", 1), ("method", 2)]),
+            other => panic!("no number is known of {other}"),
+        }
+    }
+    let mut framed = Vec::new();
+    wire::put_varint(&mut framed, bytes.len() as u64);
+    framed.extend(bytes);
+    framed
+}
+
+fn put_fields(out: &mut Vec<u8>, number: u8, message: &Value, fields: &[(&str, u8)]) {
+    let mut bytes = Vec::new();
+    for (name, value) in message.as_object().expect("an object") {
+        let field = fields.iter().find(|(known, _)| known == name).expect("a known field").1;
+        match value {
+            _ if name == "data" => wire::put_bytes(&mut bytes, field, value.to_string().as_bytes()),
+            Value::String(text) => wire::put_bytes(&mut bytes, field, text.as_bytes()),
+            Value::Bool(flag) => wire::put_number(&mut bytes, field, u64::from(*flag)),
+            Value::Number(n) => {
+                wire::put_number(&mut bytes, field, n.as_i64().expect("whole") as u64);
+            }
+            other => panic!("not a field: {other}"),
+        }
+    }
+    wire::put_bytes(out, number, &bytes);
 }
 
 /// The first text of `name` in the received objects, as JSON.

@@ -5,16 +5,16 @@ use super::worker::Worker;
 use crate::chat::ids::ClientId;
 use crate::chat::shard::{Hello, Input, Shard};
 use crate::metrics::{Cell, Cells};
+use crate::protocol::messages::Encoding;
 use crate::protocol::plain::{self, Endpoint};
 use crate::ws::codec::Decoder;
 use crate::ws::handshake::{self, Head, Reject, Upgrade, origin_allowed};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-/// The subprotocol of the client protocol's JSON form.
-const JSON_PROTOCOL: &str = "centrifuge-json";
-/// The subprotocol of its binary form.
-const PROTOBUF_PROTOCOL: &str = "centrifuge-protobuf";
+/// The subprotocols of the client protocol's two forms. A client that names none speaks JSON.
+const SUBPROTOCOLS: [(&str, Encoding); 2] =
+    [("centrifuge-json", Encoding::Json), ("centrifuge-protobuf", Encoding::Protobuf)];
 
 /// A refusal and the counter that counts it.
 type Refusal = (Reject, fn(&Cells) -> &Cell);
@@ -97,11 +97,7 @@ impl Worker {
             let reject = Reject::new(403, "pages of this origin may not connect");
             return Err((reject, |m| &m.rejected_origin));
         }
-        let offered = |name: &str| upgrade.protocols.iter().any(|p| p == name);
-        let protocol = offered(JSON_PROTOCOL).then_some(JSON_PROTOCOL);
-        if protocol.is_none() && offered(PROTOBUF_PROTOCOL) {
-            return Err((Reject::new(400, "only the JSON form of the protocol is served"), bad));
-        }
+        let (protocol, encoding) = subprotocol(&endpoint, &upgrade.protocols);
         if self.drain.is_some() {
             let reject = Reject::new(503, "the server is shutting down");
             return Err((reject, |m| &m.rejected_full));
@@ -124,6 +120,7 @@ impl Worker {
         }
         Ok(Hello {
             endpoint,
+            encoding,
             identity,
             client,
             number: shared.numbers.fetch_add(1, Ordering::Relaxed) + 1,
@@ -147,10 +144,40 @@ impl Worker {
     }
 }
 
+/// The subprotocol to answer with, the first of those `offered` that is known, and the form that it
+/// stands for. Only the protocol's endpoint has any.
+fn subprotocol(endpoint: &Endpoint, offered: &[String]) -> (Option<&'static str>, Encoding) {
+    let known = |name: &String| SUBPROTOCOLS.into_iter().find(|(known, _)| known == name);
+    let chosen = offered.iter().find_map(known).filter(|_| *endpoint == Endpoint::Protocol);
+    chosen.map_or((None, Encoding::Json), |(name, encoding)| (Some(name), encoding))
+}
+
 const UNAUTHORIZED: fn(&Cells) -> &Cell = |m| &m.rejected_unauthorized;
 
 fn random_client_id() -> Option<ClientId> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).ok()?;
     Some(ClientId(u128::from_le_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_subprotocol_that_is_known() {
+        let check = |endpoint: &Endpoint, offered: &[&str], expect: (Option<&str>, Encoding)| {
+            let names: Vec<String> = offered.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(subprotocol(endpoint, &names), expect, "{offered:?}");
+        };
+        let (json, protobuf) = ("centrifuge-json", "centrifuge-protobuf");
+        let protocol = Endpoint::Protocol;
+        check(&protocol, &[], (None, Encoding::Json));
+        check(&protocol, &["chat"], (None, Encoding::Json));
+        check(&protocol, &[json], (Some(json), Encoding::Json));
+        check(&protocol, &["chat", protobuf], (Some(protobuf), Encoding::Protobuf));
+        check(&protocol, &[protobuf, json], (Some(protobuf), Encoding::Protobuf));
+        check(&protocol, &[json, protobuf], (Some(json), Encoding::Json));
+        check(&Endpoint::Echo, &[protobuf], (None, Encoding::Json));
+    }
 }

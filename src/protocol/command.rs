@@ -1,11 +1,12 @@
-//! Client to server: the text of a frame -> [`Command`]s.
+//! Client to server: what a client may ask for, and the JSON text of a frame -> [`Command`]s.
 //!
 //! A frame carries one or more JSON objects, separated by line breaks (or any white space). A
 //! command borrows from the frame; payloads stay raw. Unknown fields are ignored, because SDKs
-//! send fields of extensions that are not offered here.
+//! send fields of extensions that are not offered here. The protobuf form of the same commands is
+//! read in `protobuf.rs`. Field names and meanings: `client.proto` of the public protocol.
 
-use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// One request of a client.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Command<'a> {
     /// Echoed in the reply. 0: the client sent none (only [`Request::Pong`] and
     /// [`Request::Send`] may).
@@ -22,15 +23,15 @@ pub struct Command<'a> {
     pub request: Request<'a>,
 }
 
-/// What a command asks for.
-#[derive(Debug)]
+/// What a command asks for. What is large and comes seldom is boxed: every publish moves this.
+#[derive(Debug, PartialEq)]
 pub enum Request<'a> {
     /// `{}`: the answer to a server ping.
     Pong,
     /// Says who the client is; must come first.
-    Connect(Connect<'a>),
+    Connect(Box<Connect<'a>>),
     /// Joins a room.
-    Subscribe(Subscribe<'a>),
+    Subscribe(Box<Subscribe<'a>>),
     /// Leaves a room.
     Unsubscribe(Room<'a>),
     /// Publishes into a room.
@@ -44,17 +45,42 @@ pub enum Request<'a> {
     /// A client's own ping; answered with an empty `ping` result.
     Ping,
     /// A message to the server that wants no answer.
-    Send,
+    Send(Send<'a>),
     /// A call of a server method.
     Rpc(Rpc<'a>),
     /// A new token for the connection.
     Refresh(Refresh<'a>),
     /// A new token for a subscription.
-    SubRefresh(Room<'a>),
+    SubRefresh(SubRefresh<'a>),
+}
+
+/// A payload as it came: `data` of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Data<'a> {
+    /// One JSON value, valid, without white space around it.
+    Json(&'a str),
+    /// Bytes that are no JSON; only the protobuf form can carry them.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Data<'a> {
+    /// The JSON text, if it is JSON.
+    pub fn json(self) -> Option<&'a str> {
+        match self {
+            Data::Json(text) => Some(text),
+            Data::Binary(_) => None,
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Data<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Data::Json(raw.get()))
+    }
 }
 
 /// Fields of `connect`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Connect<'a> {
     /// A JWT, or empty.
@@ -62,19 +88,28 @@ pub struct Connect<'a> {
     pub token: Cow<'a, str>,
     /// Free data; a guest sends `{"nick":..., "resume":...}`.
     #[serde(borrow)]
-    pub data: Option<&'a RawValue>,
-    /// Server-side subscriptions to recover (not offered yet: ignored).
+    pub data: Option<Data<'a>>,
+    /// The client's software, in its own words.
     #[serde(borrow)]
-    pub subs: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+    pub name: Cow<'a, str>,
+    /// Its version.
+    #[serde(borrow)]
+    pub version: Cow<'a, str>,
+    /// Server-side subscriptions to recover, by room.
+    #[serde(borrow, deserialize_with = "nullable")]
+    pub subs: BTreeMap<Cow<'a, str>, Subscribe<'a>>,
 }
 
 /// Fields of `subscribe`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Subscribe<'a> {
     /// The room.
     #[serde(borrow)]
     pub channel: Cow<'a, str>,
+    /// A JWT for this room, or empty.
+    #[serde(borrow)]
+    pub token: Cow<'a, str>,
     /// The client has a position and wants what it missed.
     pub recover: bool,
     /// Epoch of its position.
@@ -82,10 +117,19 @@ pub struct Subscribe<'a> {
     pub epoch: Cow<'a, str>,
     /// Offset of its position.
     pub offset: u64,
+    /// Free data.
+    #[serde(borrow)]
+    pub data: Option<Data<'a>>,
+    /// It wants to know the room's position.
+    pub positioned: bool,
+    /// It wants to be able to recover later.
+    pub recoverable: bool,
+    /// It wants joins and leaves to be announced to it.
+    pub join_leave: bool,
 }
 
 /// A command that names only a room.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Room<'a> {
     /// The room.
@@ -94,19 +138,19 @@ pub struct Room<'a> {
 }
 
 /// Fields of `publish`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Publish<'a> {
     /// The room.
     #[serde(borrow)]
     pub channel: Cow<'a, str>,
-    /// The payload, any JSON value.
+    /// The payload; in the JSON form any JSON value but `null`.
     #[serde(borrow)]
-    pub data: Option<&'a RawValue>,
+    pub data: Option<Data<'a>>,
 }
 
 /// Fields of `history`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct History<'a> {
     /// The room.
@@ -122,7 +166,7 @@ pub struct History<'a> {
 }
 
 /// A position in a room's stream.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Position<'a> {
     /// Offset of a publication.
@@ -132,20 +176,44 @@ pub struct Position<'a> {
     pub epoch: Cow<'a, str>,
 }
 
+/// Fields of `send`.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Send<'a> {
+    /// The payload.
+    #[serde(borrow)]
+    pub data: Option<Data<'a>>,
+}
+
 /// Fields of `rpc`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Rpc<'a> {
     /// The method.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
+    /// Its argument.
+    #[serde(borrow)]
+    pub data: Option<Data<'a>>,
 }
 
 /// Fields of `refresh`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Refresh<'a> {
     /// A JWT.
+    #[serde(borrow)]
+    pub token: Cow<'a, str>,
+}
+
+/// Fields of `sub_refresh`.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SubRefresh<'a> {
+    /// The room.
+    #[serde(borrow)]
+    pub channel: Cow<'a, str>,
+    /// A JWT for this room.
     #[serde(borrow)]
     pub token: Cow<'a, str>,
 }
@@ -165,6 +233,22 @@ pub struct GuestData<'a> {
 /// The frame, or one of its commands, is not of the protocol. The connection is closed (3501).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
+
+/// `null` stands for nothing.
+fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The commands of one frame, in order. It ends behind the first that is malformed.
+pub trait Frame<'a>: Iterator<Item = Result<Command<'a>, Malformed>> {
+    /// What has not been read yet: the part that waits when a connection has to pause. Empty when
+    /// no command is left.
+    fn rest(&self) -> &'a [u8];
+}
 
 /// A command as it stands in the frame. Read by hand, because a derived struct of fourteen optional
 /// fields is 400 bytes to fill, move and drop for every command.
@@ -198,7 +282,7 @@ enum Key {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields<'a>(PhantomData<&'a ()>);
         impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
             type Value = Envelope<'a>;
@@ -234,7 +318,7 @@ impl<'a> Envelope<'a> {
             Key::PresenceStats => map.next_value::<Option<_>>()?.map(Request::PresenceStats),
             Key::History => map.next_value::<Option<_>>()?.map(Request::History),
             Key::Ping => map.next_value::<Option<IgnoredAny>>()?.map(|_| Request::Ping),
-            Key::Send => map.next_value::<Option<IgnoredAny>>()?.map(|_| Request::Send),
+            Key::Send => map.next_value::<Option<_>>()?.map(Request::Send),
             Key::Rpc => map.next_value::<Option<_>>()?.map(Request::Rpc),
             Key::Refresh => map.next_value::<Option<_>>()?.map(Request::Refresh),
             Key::SubRefresh => map.next_value::<Option<_>>()?.map(Request::SubRefresh),
@@ -252,7 +336,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The commands of one frame, in order; knows how far it has read.
+/// The commands in the text of one frame.
 pub struct Commands<'a> {
     text: &'a str,
     failed: bool,
@@ -268,10 +352,12 @@ impl<'a> Commands<'a> {
             stream: serde_json::Deserializer::from_str(text).into_iter(),
         }
     }
+}
 
-    /// What has not been read yet: the part that waits when a connection has to pause.
-    pub fn rest(&self) -> &'a str {
-        self.text.get(self.stream.byte_offset()..).unwrap_or_default()
+impl<'a> Frame<'a> for Commands<'a> {
+    fn rest(&self) -> &'a [u8] {
+        let rest = self.text.get(self.stream.byte_offset()..).unwrap_or_default();
+        rest.as_bytes().trim_ascii_start()
     }
 }
 
@@ -282,18 +368,25 @@ impl<'a> Iterator for Commands<'a> {
         if self.failed {
             return None;
         }
-        let item = self.stream.next()?.map_err(|_| Malformed).and_then(command);
+        let item = self.stream.next()?.map_err(|_| Malformed);
+        let item = item.and_then(|e| checked(e.id, e.request, e.odd));
         self.failed = item.is_err();
         Some(item)
     }
 }
 
-fn command(envelope: Envelope<'_>) -> Result<Command<'_>, Malformed> {
-    let Envelope { id, request, odd } = envelope;
+/// The rules that hold in every form. `odd`: it has more than one request, or is not of this version
+/// of the protocol.
+pub(super) fn checked(
+    id: u32,
+    request: Option<Request<'_>>,
+    odd: bool,
+) -> Result<Command<'_>, Malformed> {
     match request {
         _ if odd => Err(Malformed),
-        Some(Request::Send) => Ok(Command { id, request: Request::Send }),
-        Some(request) if id > 0 => Ok(Command { id, request }),
+        Some(request) if id > 0 || matches!(request, Request::Send(_)) => {
+            Ok(Command { id, request })
+        }
         None if id == 0 => Ok(Command { id, request: Request::Pong }),
         _ => Err(Malformed),
     }
@@ -319,14 +412,57 @@ mod tests {
         check("", "");
         check(
             "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"unsubscribe\":{\"channel\":\"a\",\"flag\":1}}",
-            "1 Connect(Connect { token: \"\", data: None, subs: None }) | 2 Unsubscribe(Room { channel: \"a\" })",
+            "1 Connect(Connect { token: \"\", data: None, name: \"\", version: \"\", subs: {} }) | 2 Unsubscribe(Room { channel: \"a\" })",
         );
         check(
             "{\"id\":3,\"publish\":{\"channel\":\"r\\u0061\",\"data\":\n{\"a\" : 1}}}",
-            "3 Publish(Publish { channel: \"ra\", data: Some(RawValue({\"a\" : 1})) })",
+            "3 Publish(Publish { channel: \"ra\", data: Some(Json(\"{\\\"a\\\" : 1}\")) })",
         );
-        check("{\"send\":{\"data\":1}}", "0 Send");
+        check("{\"send\":{\"data\":1}}", "0 Send(Send { data: Some(Json(\"1\")) })");
+        check(
+            r#"{"id":4,"sub_refresh":{"channel":"a","token":"t"}}"#,
+            r#"4 SubRefresh(SubRefresh { channel: "a", token: "t" })"#,
+        );
+        check(
+            r#"{"id":5,"rpc":{"method":"m","data":[]}} {"id":6,"connect":{"subs":null}}"#,
+            r#"5 Rpc(Rpc { method: "m", data: Some(Json("[]")) }) | 6 Connect(Connect { token: "", data: None, name: "", version: "", subs: {} })"#,
+        );
         check("{\"connect\":null,\"id\":1,\"ping\":{},\"rpc\":null}", "1 Ping");
+    }
+
+    #[test]
+    fn every_field_of_connect_and_subscribe() {
+        let text = r#"{"id":1,"connect":{"token":"t","data":{"n":1},"name":"js","version":"5","flag":1,
+            "subs":{"a\u0062":{"recover":true,"epoch":"e","offset":7},"c":{}}}}
+            {"id":2,"subscribe":{"channel":"ch","token":"u","recover":true,"epoch":"x","offset":9,
+            "data":"d","positioned":true,"recoverable":true,"join_leave":true,"delta":"fossil"}}"#;
+        let mut commands = Commands::new(text).map(|c| c.unwrap().request);
+        let sub = Subscribe { recover: true, epoch: "e".into(), offset: 7, ..Default::default() };
+        let connect = Connect {
+            token: "t".into(),
+            data: Some(Data::Json("{\"n\":1}")),
+            name: "js".into(),
+            version: "5".into(),
+            subs: [("ab".into(), sub), ("c".into(), Subscribe::default())].into(),
+        };
+        assert_eq!(commands.next(), Some(Request::Connect(Box::new(connect))));
+        let subscribe = Subscribe {
+            channel: "ch".into(),
+            token: "u".into(),
+            recover: true,
+            epoch: "x".into(),
+            offset: 9,
+            data: Some(Data::Json("\"d\"")),
+            positioned: true,
+            recoverable: true,
+            join_leave: true,
+        };
+        assert_eq!(commands.next(), Some(Request::Subscribe(Box::new(subscribe))));
+    }
+
+    #[test]
+    fn a_command_is_small() {
+        assert!(size_of::<Command<'_>>() <= 80, "{}", size_of::<Command<'_>>());
     }
 
     #[test]
@@ -355,7 +491,10 @@ mod tests {
         let text = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"ping\":{}}";
         let mut commands = Commands::new(text);
         assert!(commands.next().is_some());
-        assert_eq!(commands.rest().trim(), "{\"id\":2,\"ping\":{}}");
+        assert_eq!(commands.rest(), b"{\"id\":2,\"ping\":{}}");
+        assert!(commands.next().is_some());
+        assert_eq!(commands.rest(), b"");
+        assert_eq!(Commands::new(" \n").rest(), b"");
     }
 
     #[test]

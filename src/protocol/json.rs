@@ -12,9 +12,19 @@ pub fn write_str(out: &mut impl BufMut, text: &str) {
     let _ = serde_json::to_writer(out.writer(), text);
 }
 
+/// Bytes that [`write_str`] appends.
+pub fn str_len(text: &str) -> usize {
+    let more = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..0x20 => 5, // \u001f
+        _ => 0,
+    };
+    text.len() + 2 + text.bytes().map(more).sum::<usize>()
+}
+
 /// Appends a decimal number.
-pub fn write_u64(out: &mut Vec<u8>, n: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+pub fn write_u64(out: &mut impl BufMut, n: u64) {
+    out.put_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
 /// A payload, ready to be passed through to others.

@@ -6,8 +6,8 @@
 
 pub use super::decode::{Decoder, Feed, Message, Violation};
 pub use super::encode::{
-    CONTROL_PAYLOAD_MAX, HEAD_MAX, binary_frame, close_frame, frame_head, masked_frame,
-    masked_text_frame, ping_frame, pong_frame, text_frame, text_frame_with,
+    CONTROL_PAYLOAD_MAX, HEAD_MAX, binary_frame, binary_frame_with, close_frame, frame_head,
+    masked_frame, masked_text_frame, ping_frame, pong_frame, text_frame, text_frame_with,
 };
 pub use super::mask::apply_mask;
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};

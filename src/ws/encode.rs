@@ -54,13 +54,23 @@ pub fn binary_frame(out: &mut BytesMut, payload: &[u8]) {
 /// `write` only appends, and only UTF-8. A payload of 126 to 65,535 bytes stays where it was
 /// written; a shorter one moves by two bytes, a longer one by six.
 pub fn text_frame_with(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+    frame_with(out, OpCode::Data(Data::Text), write);
+}
+
+/// Appends one binary frame whose payload is what `write` appends; otherwise like
+/// [`text_frame_with`].
+pub fn binary_frame_with(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+    frame_with(out, OpCode::Data(Data::Binary), write);
+}
+
+fn frame_with(out: &mut BytesMut, opcode: OpCode, write: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
     let body = start + HEAD_MEDIUM;
     out.extend_from_slice(&[0; HEAD_MEDIUM]);
     write(out);
-    assert!(out.len() >= body, "text_frame_with: `write` took bytes away");
+    assert!(out.len() >= body, "frame_with: `write` took bytes away");
     let end = out.len();
-    let (head, head_len) = frame_head(OpCode::Data(Data::Text), end - body);
+    let (head, head_len) = frame_head(opcode, end - body);
     if head_len > HEAD_MEDIUM {
         out.resize(end + head_len - HEAD_MEDIUM, 0);
     }
@@ -146,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn text_written_in_place_is_the_same_frame() {
+    fn a_payload_written_in_place_is_the_same_frame() {
         for len in [0, 1, 124, 125, 126, 127, 1_000, 65_535, 65_536, 70_000] {
             let payload: Vec<u8> = (0..len).map(|i| b'a' + (i % 26) as u8).collect();
             let mut expect = BytesMut::from(&b"before"[..]);
@@ -157,6 +167,10 @@ mod tests {
                 out.extend_from_slice(first);
                 out.extend_from_slice(second);
             });
+            assert_eq!(out, expect, "payload of {len} bytes");
+            let (mut expect, mut out) = (BytesMut::new(), BytesMut::new());
+            binary_frame(&mut expect, &payload);
+            binary_frame_with(&mut out, |out| out.extend_from_slice(&payload));
             assert_eq!(out, expect, "payload of {len} bytes");
         }
     }

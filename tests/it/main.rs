@@ -16,6 +16,7 @@ mod limits;
 mod ordering;
 mod panics;
 mod placement;
+mod protobuf;
 mod race;
 mod recovery;
 mod shutdown;

@@ -102,8 +102,11 @@ export async function startServer(args = [], listen = '127.0.0.1:0') {
   };
 }
 
-/** An SDK client, not yet connected, that comes back quickly. `cut()` ends its connection. */
-export function newClient(address, options = {}) {
+/**
+ * An SDK client, not yet connected, that comes back quickly. `cut()` ends its connection. `Client` is
+ * the SDK's class: that of its JSON build or of its protobuf build.
+ */
+export function newClient(address, options = {}, Client = Centrifuge) {
   const sockets = [];
   class Cuttable extends WebSocket {
     constructor(...args) {
@@ -111,7 +114,7 @@ export function newClient(address, options = {}) {
       sockets.push(this);
     }
   }
-  const client = new Centrifuge(`ws://${address}/connection/websocket`, {
+  const client = new Client(`ws://${address}/connection/websocket`, {
     websocket: Cuttable,
     minReconnectDelay: 10,
     maxReconnectDelay: 200,
@@ -122,8 +125,8 @@ export function newClient(address, options = {}) {
 }
 
 /** A connected client. */
-export async function connect(address, options) {
-  const client = newClient(address, options);
+export async function connect(address, options, Client) {
+  const client = newClient(address, options, Client);
   const connected = next(client, 'connected');
   client.connect();
   client.hello = await connected;

@@ -84,7 +84,11 @@ fn run(seed: u64, steps: usize, max_delay_ms: u64) -> Log {
         match random.below(if max_delay_ms == 0 { 12 } else { 13 }) {
             0 if users[user].connection.is_none() => {
                 let shard = random.below(shards);
-                users[user].connection = Some(world.client(shard));
+                // Both forms of the protocol, in one room: everybody sees the same.
+                users[user].connection = Some(match random.below(2) {
+                    0 => world.client(shard),
+                    _ => world.protobuf_client(shard),
+                });
                 users[user].read = 0;
             }
             1 if random.below(4) == 0 => {

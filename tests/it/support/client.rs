@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
+use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
@@ -52,12 +53,26 @@ impl Socket {
         Socket::over(http::connect(address), path)
     }
 
+    /// Opens one with a subprotocol, which the server has to agree to.
+    pub fn speaking(address: SocketAddr, path: &str, subprotocol: &str) -> Socket {
+        Socket::upgrade(http::connect(address), path, Some(subprotocol))
+    }
+
     /// Upgrades a connection that is there already.
     pub fn over(stream: TcpStream, path: &str) -> Socket {
+        Socket::upgrade(stream, path, None)
+    }
+
+    fn upgrade(stream: TcpStream, path: &str, subprotocol: Option<&str>) -> Socket {
         let address = stream.peer_addr().unwrap();
         let config = WebSocketConfig::default().read_buffer_size(16 * 1024);
         let url = format!("ws://{address}{path}");
-        match tungstenite::client::client_with_config(&url, stream, Some(config)) {
+        let mut request = url.as_str().into_client_request().unwrap();
+        if let Some(subprotocol) = subprotocol {
+            let value = subprotocol.parse().unwrap();
+            request.headers_mut().insert("Sec-WebSocket-Protocol", value);
+        }
+        match tungstenite::client::client_with_config(request, stream, Some(config)) {
             Ok((ws, _)) => Socket { ws },
             Err(e) => panic!("{url}: {e}"),
         }

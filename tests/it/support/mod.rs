@@ -1,7 +1,8 @@
-//! What every test uses: a server process, clients of both dialects, a little HTTP.
+//! What every test uses: a server process, clients of all dialects, a little HTTP.
 
 pub mod client;
 pub mod http;
+pub mod protobuf;
 pub mod server;
 
 pub use client::{Closed, Event, Plain, Sdk, Socket};
