@@ -122,6 +122,7 @@ metrics! {
     command_errors: Counter "command_errors", "Commands answered with an error.";
     typing_dropped: Counter "droppable_dropped", "Droppable notices not queued because an outbox was over half full.";
     rate_limited: Counter "rate_limited", "Commands refused with error 111.";
+    slow_mode_refused: Counter "slow_mode_refused", "Publications refused with error 111 because their user has to wait (slow_mode).";
     nonces_forgotten: Counter "nonces_forgotten", "Nonces forgotten before their five minutes were over (channel.nonces_max).";
     recovered: Counter "recoveries" {"result" = "recovered"}, "Subscribes that asked for recovery, by result.";
     unrecovered: Counter "recoveries" {"result" = "unrecovered"}, "Subscribes that asked for recovery, by result.";

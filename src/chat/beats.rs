@@ -27,6 +27,7 @@ impl Shard {
         }
         self.fired = fired;
         self.check_homes();
+        self.check_listing(fx);
     }
 
     fn beat(&mut self, conn: ConnId, fx: &mut Effects) {

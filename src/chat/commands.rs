@@ -15,7 +15,7 @@ use crate::protocol::reply::{EMPTY, VERSION};
 use bytes::Bytes;
 
 /// Why a command was not carried out.
-enum Refusal {
+pub(super) enum Refusal {
     /// The command gets an error reply.
     Error(ErrorCode),
     /// The connection is closed.
@@ -162,11 +162,13 @@ impl Shard {
                 Ok(())
             }
             Request::Refresh(refresh) => self.refresh(slot, id, &refresh.token, fx),
-            Request::Presence(_)
-            | Request::PresenceStats(_)
-            | Request::Rpc(_)
-            | Request::SubRefresh(_)
-            | Request::Send(_) => Err(codes::NOT_AVAILABLE.into()),
+            Request::Presence(room) => self.presence(slot, id, &room.channel, false, fx),
+            Request::PresenceStats(room) => self.presence(slot, id, &room.channel, true, fx),
+            Request::Rpc(rpc) => {
+                let data = rpc.data.and_then(Data::json);
+                self.rpc(slot, id, &rpc.method, data, fx)
+            }
+            Request::SubRefresh(_) | Request::Send(_) => Err(codes::NOT_AVAILABLE.into()),
             Request::Pong => Ok(()),
         }
     }
@@ -325,8 +327,8 @@ impl Shard {
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         room.joining += 1;
         let name = room.name.clone();
-        let announced = room.options.join_leave;
-        let author = announced.then(|| self.author(slot));
+        let counted = room.options.presence || room.options.join_leave;
+        let author = counted.then(|| self.author_kept(slot));
         let from = self.origin(slot);
         let past_bytes = self.past_bytes(slot);
         if let Some(session) = self.session(slot) {
@@ -394,7 +396,7 @@ impl Shard {
     /// Bytes of the past for which the connection has room. An answer that did not fit would close
     /// it for being slow; it would come back, ask again, and be closed again. An eighth is left
     /// for what its rooms bring meanwhile.
-    fn past_bytes(&mut self, slot: u32) -> usize {
+    pub(super) fn past_bytes(&mut self, slot: u32) -> usize {
         let limit = self.settings.config.client.queue_max_size;
         let held = self.session(slot).map_or(0, |s| s.outbox.bytes());
         (limit - limit / 8).saturating_sub(held)
@@ -406,7 +408,7 @@ impl Shard {
         session.zip(room).is_some_and(|(session, room)| session.membership(*room).is_some())
     }
 
-    fn user(&mut self, slot: u32) -> String {
+    pub(super) fn user(&mut self, slot: u32) -> String {
         self.session(slot).map(|s| s.identity.user()).unwrap_or_default()
     }
 }

@@ -5,6 +5,7 @@
 
 use super::ids::{DIALECTS, Dialect, Epoch, RoomName, ShardId};
 use super::peer::{Author, Batch};
+use super::presence::{Announcement, Presence};
 use crate::config::NamespaceOptions;
 use crate::protocol::content::{Content, SharedContent};
 use crate::protocol::reply::{self, Event, Publication, Push};
@@ -36,6 +37,10 @@ pub struct Home {
     pub dirty: bool,
     /// When the room has to be looked at again (Unix milliseconds); 0: not planned.
     pub check_at_ms: u64,
+    /// Who is in the room, where its namespace wants to know it.
+    pub presence: Option<Box<Presence>>,
+    /// What the room is about, as its members set it last.
+    pub topic: Option<Arc<str>>,
     history: VecDeque<Entry>,
     members: Vec<ShardMembers>,
     prefix: Vec<u8>,
@@ -90,6 +95,8 @@ impl Home {
             offset: 0,
             dirty: false,
             check_at_ms: 0,
+            presence: None,
+            topic: None,
             history: VecDeque::new(),
             members: Vec::new(),
             frames: Default::default(),
@@ -176,7 +183,11 @@ impl Home {
     }
 
     /// Tells the members that somebody joined or left.
-    pub fn announce(&mut self, event: Event, author: &Author) {
+    pub fn announce(&mut self, announcement: &Announcement) {
+        let (event, author) = match announcement {
+            Announcement::Join(author) => (Event::Join, author),
+            Announcement::Leave(author) => (Event::Leave, author),
+        };
         self.push(Push::Presence(event, &author.info));
         if self.speaks(Dialect::Plain) {
             let line = match event {
@@ -342,12 +353,15 @@ impl Home {
                     Err(codes::BAD_REQUEST)
                 }
             }
-            Kind::Edit { of } | Kind::Delete { of } => match () {
+            Kind::Edit { of, .. } | Kind::Delete { of } => match () {
                 () if !self.remembers(of) => Err(codes::BAD_REQUEST),
                 () if !self.is_author(of, author) => Err(codes::PERMISSION_DENIED),
                 () => Ok(()),
             },
-            Kind::Message { reply_to: None, .. } | Kind::Me { .. } | Kind::Topic { .. } => Ok(()),
+            Kind::Message { reply_to: None, .. }
+            | Kind::Me { .. }
+            | Kind::Topic { .. }
+            | Kind::Typing { .. } => Ok(()),
         }
     }
 }

@@ -3,12 +3,13 @@
 use super::home::{Entry, Home, Limit, Range};
 use super::ids::{Dialect, Origin, RoomName, ShardId};
 use super::peer::{Answer, Author, HistoryRequest, Join, PeerMessage};
+use super::presence::Announcement;
+use super::rules;
 use super::shard::{Effects, Shard};
 use crate::protocol::chat::Kind;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::Content;
 use crate::protocol::messages::{Body, HistoryResult, Reply, SubscribeResult};
-use crate::protocol::reply::Event;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -33,7 +34,9 @@ impl Shard {
         }
         let options = self.settings.room_options(name.as_str())?.clone();
         let epoch = self.next_epoch();
-        let index = self.homes.insert(Home::new(name.clone(), options, epoch)) as u32;
+        let mut home = Home::new(name.clone(), options, epoch);
+        home.presence = self.new_presence(&home.options);
+        let index = self.homes.insert(home) as u32;
         self.home_index.insert(name.clone(), index);
         self.metrics.rooms.set(self.homes.len() as u64);
         Ok(index)
@@ -56,7 +59,6 @@ impl Shard {
         // starts behind it.
         self.flush_home_now(index, fx);
         let limit = self.past_limit(past_bytes);
-        let announce_max = self.settings.config.presence.announce_max;
         let Some(home) = self.homes.get_mut(index as usize) else { return };
         // A plain client is told nothing.
         let answer = (id > 0).then(|| {
@@ -69,14 +71,10 @@ impl Shard {
             Box::new(Answer { reply: Reply::new(id, Body::Subscribe(result)), past })
         });
         home.join(from.shard, dialect);
-        let announced = author.clone().filter(|_| home.len() <= announce_max);
+        let present = home.presence.as_mut().zip(author.clone());
+        let announcement = present.and_then(|(presence, author)| presence.join(author));
         self.tell(from.shard, PeerMessage::Joined { room, conn, dialect, author, answer }, fx);
-        if let Some(author) = announced
-            && let Some(home) = self.home_mut(index)
-        {
-            home.announce(Event::Join, &author);
-            self.mark_dirty(index);
-        }
+        self.announce(index, announcement);
     }
 
     pub(super) fn home_leave(
@@ -86,16 +84,29 @@ impl Shard {
         dialect: Dialect,
         author: Option<&Author>,
     ) {
-        let announce_max = self.settings.config.presence.announce_max;
+        let now_ms = self.now.mono_ms;
         let Some(&index) = self.home_index.get(room) else { return };
         let Some(home) = self.home_mut(index) else { return };
-        let announced = author.filter(|_| home.len() <= announce_max);
         home.leave(from, dialect);
-        if let Some(author) = announced.filter(|_| !home.is_empty()) {
-            home.announce(Event::Leave, author);
+        let present = home.presence.as_mut().zip(author);
+        let announcement =
+            present.and_then(|(presence, author)| presence.leave(now_ms, author.client));
+        self.announce(index, announcement);
+        self.plan_leaves(index);
+        self.release_home(index);
+    }
+
+    /// Tells the members of a room who came or went.
+    pub(super) fn announce(
+        &mut self,
+        index: u32,
+        announcements: impl IntoIterator<Item = Announcement>,
+    ) {
+        for announcement in announcements {
+            let Some(home) = self.home_mut(index) else { return };
+            home.announce(&announcement);
             self.mark_dirty(index);
         }
-        self.release_home(index);
     }
 
     /// Checks, orders, keeps and encodes one publication, and answers its sender.
@@ -112,7 +123,8 @@ impl Shard {
         if result.is_err() {
             self.metrics.command_errors.inc();
         }
-        if id == 0 {
+        // A plain client hears of a refusal only.
+        if id == 0 && result.is_ok() {
             return;
         }
         if from.shard == self.id {
@@ -148,26 +160,41 @@ impl Shard {
         let now = self.now;
         let Some(home) = self.homes.get_mut(index as usize) else { return Ok(()) };
         let mut change = 0;
-        if home.options.chat {
-            let payload = content.chat().ok_or(codes::BAD_REQUEST)?;
+        let payload = rules::read(&home.options, content)?;
+        if let Some(payload) = &payload {
             home.check(&payload.kind, author)?;
-            if let Some(nonce) = &payload.nonce {
-                let client;
-                let user = match author.user.as_str() {
-                    "" => {
-                        client = author.client.to_string();
-                        &client
-                    }
-                    user => user,
-                };
-                let room = home.name.as_str();
-                if !self.nonces.fresh(now.mono_ms, room, user, nonce) {
-                    return Ok(()); // published already: the sender only missed the answer
+        }
+        let nonce = payload.as_ref().and_then(|payload| payload.nonce.as_deref());
+        let slow_ms = home.options.slow_mode.as_millis() as u64;
+        let slowed = slow_ms > 0 && rules::is_slowed(payload.as_ref());
+        if slowed || nonce.is_some() {
+            let room = home.name.as_str();
+            let client;
+            let user = match author.user.as_str() {
+                "" => {
+                    client = author.client.to_string();
+                    &client
                 }
+                user => user,
+            };
+            // Published already: the sender only missed the answer.
+            if slowed && nonce.is_some_and(|n| self.nonces.known(now.mono_ms, room, user, n)) {
+                return Ok(());
             }
-            if let Kind::Delete { of } = payload.kind {
-                change += home.blank(of);
+            if slowed && !self.slow.pass(now.mono_ms, room, user, slow_ms) {
+                self.metrics.slow_mode_refused.inc();
+                return Err(codes::TOO_MANY_REQUESTS);
             }
+            if nonce.is_some_and(|nonce| !self.nonces.fresh(now.mono_ms, room, user, nonce)) {
+                return Ok(());
+            }
+        }
+        match payload.map(|payload| payload.kind) {
+            Some(Kind::Delete { of }) => change += home.blank(of),
+            Some(Kind::Topic { text }) => {
+                home.topic = Some(&*text).filter(|text| !text.is_empty()).map(Arc::from);
+            }
+            _ => {}
         }
         change += home.publish(now.unix_ms, content, author);
         if home.turn_bytes() > TURN_BYTES_MAX {
@@ -306,7 +333,32 @@ impl Shard {
         self.home_checks.push(Reverse((at, index, epoch)));
     }
 
-    /// Lets publications expire whose time is over.
+    /// Looks at the room again when the first of the leaves that wait is due.
+    fn plan_leaves(&mut self, index: u32) {
+        let Some(home) = self.home_mut(index) else { return };
+        let epoch = home.epoch.0;
+        let Some(presence) = home.presence.as_mut().filter(|p| p.check_at_ms == 0) else { return };
+        let Some(at) = presence.next_ms() else { return };
+        presence.check_at_ms = at;
+        self.home_checks.push(Reverse((at, index, epoch)));
+    }
+
+    /// Tells the members of a room who has been gone for the grace period.
+    fn check_leaves(&mut self, index: u32) {
+        let now_ms = self.now.mono_ms;
+        let Some(home) = self.home_mut(index) else { return };
+        let Some(presence) = home.presence.as_mut() else { return };
+        if presence.check_at_ms == 0 || presence.check_at_ms > now_ms {
+            return;
+        }
+        presence.check_at_ms = 0;
+        let mut announcements = Vec::new();
+        presence.expire(now_ms, &mut announcements);
+        self.announce(index, announcements);
+        self.plan_leaves(index);
+    }
+
+    /// Lets publications expire whose time is over, and leaves be told that have waited.
     pub(super) fn check_homes(&mut self) {
         while let Some(&Reverse((at, index, epoch))) = self.home_checks.peek() {
             if at > self.now.mono_ms {
@@ -315,10 +367,13 @@ impl Shard {
             self.home_checks.pop();
             let unix_ms = self.now.unix_ms;
             let Some(home) = self.home_mut(index).filter(|h| h.epoch.0 == epoch) else { continue };
-            home.check_at_ms = 0;
-            let freed = home.expire(unix_ms);
-            self.history_bytes = self.history_bytes.saturating_sub(freed);
-            self.plan_check(index);
+            if home.check_at_ms == at {
+                home.check_at_ms = 0;
+                let freed = home.expire(unix_ms);
+                self.history_bytes = self.history_bytes.saturating_sub(freed);
+                self.plan_check(index);
+            }
+            self.check_leaves(index);
             self.release_home(index);
         }
         self.metrics.history_bytes.set(self.history_bytes as u64);

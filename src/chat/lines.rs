@@ -47,7 +47,7 @@ impl Shard {
             Pace::Fine => {}
             Pace::TooFast => {
                 self.metrics.rate_limited.inc();
-                return self.notice(slot, "* too fast: the line was not sent", fx);
+                return self.notice(slot, plain::refusal(codes::TOO_MANY_REQUESTS), fx);
             }
             Pace::GiveUp => return self.close(slot, codes::TOO_MANY_REQUESTS_CLOSE, fx),
         }
@@ -56,9 +56,9 @@ impl Shard {
             return;
         };
         let Some(name) = self.rooms.get(room as usize).map(|r| r.name.clone()) else { return };
-        if self.publish(slot, 0, name.as_str(), Content::Line(text), fx).is_err() {
+        if let Err(error) = self.publish(slot, 0, name.as_str(), Content::Line(text), fx) {
             self.metrics.command_errors.inc();
-            self.notice(slot, "* you may not write here", fx);
+            self.notice(slot, plain::refusal(error), fx);
         }
     }
 

@@ -17,9 +17,13 @@
 //! | [`hold`] | rooms whose bytes wait for more, where `fanout.max_delay` allows it |
 //! | [`home`] | a room at home: order, history, who has members |
 //! | [`nicks`] | who holds which nick (at the nick's home shard) |
+//! | [`presence`] | who is in a room (at the room's home), and who is told of it |
+//! | [`rules`] | what may be published in a room, by its namespace and the payload |
+//! | [`listing`] | the public rooms of all shards, put together |
+//! | [`slow`] | who has to wait before the next message (at the room's home) |
 //! | [`nonces`] | which messages were published already (at the room's home) |
 //! | [`session`] | one connection's state |
-//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes` are its chapters |
+//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc` are its chapters |
 
 pub mod auth;
 mod beats;
@@ -29,17 +33,23 @@ pub mod home;
 mod homes;
 pub mod ids;
 mod lines;
+pub mod listing;
 pub mod nicks;
 pub mod nonces;
 pub mod outbox;
 pub mod peer;
+pub mod presence;
 pub mod room;
+mod rpc;
+pub mod rules;
 pub mod session;
 mod sessions;
 pub mod settings;
 pub mod shard;
+pub mod slow;
 mod stream;
 pub mod wheel;
+mod who;
 
 #[cfg(test)]
 mod tests;

@@ -28,13 +28,17 @@ impl Nonces {
         Nonces { known, hasher, ages: VecDeque::new(), len_max, forgotten: 0 }
     }
 
+    /// Whether a nonce was used within the last five minutes.
+    pub fn known(&mut self, now_ms: u64, room: &str, user: &str, nonce: &str) -> bool {
+        self.expire(now_ms);
+        self.known.contains(&self.hasher.hash_one((room, user, nonce)))
+    }
+
     /// Remembers a nonce; false: it was used within the last five minutes.
     ///
     /// `user`: the user, or the client id where the user is anonymous.
     pub fn fresh(&mut self, now_ms: u64, room: &str, user: &str, nonce: &str) -> bool {
-        while let Some((_, hash)) = self.ages.pop_front_if(|(at, _)| *at + NONCE_MS <= now_ms) {
-            self.known.remove(&hash);
-        }
+        self.expire(now_ms);
         let hash = self.hasher.hash_one((room, user, nonce));
         if !self.known.insert(hash) {
             return false;
@@ -48,6 +52,12 @@ impl Nonces {
         }
         true
     }
+
+    fn expire(&mut self, now_ms: u64) {
+        while let Some((_, hash)) = self.ages.pop_front_if(|(at, _)| *at + NONCE_MS <= now_ms) {
+            self.known.remove(&hash);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +69,7 @@ mod tests {
         let mut nonces = Nonces::new(RandomState::with_seeds(1, 2, 3, 4), 3);
         assert!(nonces.fresh(0, "r", "u", "n"));
         assert!(!nonces.fresh(1, "r", "u", "n"));
+        assert!(nonces.known(1, "r", "u", "n") && !nonces.known(1, "r", "u", "m"));
         assert!(nonces.fresh(1, "r", "v", "n") && nonces.fresh(1, "s", "u", "n"));
         assert!(!nonces.fresh(NONCE_MS - 1, "r", "u", "n"));
         assert!(nonces.fresh(NONCE_MS, "r", "u", "n"));

@@ -2,6 +2,7 @@
 
 use super::home::Entry;
 use super::ids::{ClientId, ConnId, DIALECTS, Dialect, Origin, RoomName};
+use super::listing::Listed;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::content::SharedContent;
 use crate::protocol::messages::Reply;
@@ -37,7 +38,7 @@ pub struct Join {
     pub recover: Option<(String, u64)>,
     /// Bytes of the past that the answer may carry.
     pub past_bytes: usize,
-    /// Who joins, if joins are announced here.
+    /// Who joins, if the room keeps who is there.
     pub author: Option<Arc<Author>>,
 }
 
@@ -84,6 +85,21 @@ pub struct Answer {
     pub past: Option<Vec<Entry>>,
 }
 
+/// A client asks who is in a room.
+#[derive(Debug)]
+pub struct PresenceRequest {
+    /// The room.
+    pub room: RoomName,
+    /// Who asks.
+    pub from: Origin,
+    /// Command to answer.
+    pub id: u32,
+    /// Only how many there are.
+    pub count_only: bool,
+    /// Bytes that the answer may have.
+    pub bytes_max: usize,
+}
+
 /// The publications of one room in one turn of its home, encoded per dialect.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -106,13 +122,34 @@ pub enum PeerMessage {
         room: RoomName,
         /// Its dialect.
         dialect: Dialect,
-        /// Who left, if leaves are announced here.
+        /// Who left, if the room keeps who is there.
         author: Option<Arc<Author>>,
+    },
+    /// To a home: a member goes by another name from now on.
+    Renamed {
+        /// The room.
+        room: RoomName,
+        /// Who it is now.
+        author: Arc<Author>,
+    },
+    /// To every shard: a client asks for the public rooms.
+    ListRooms {
+        /// Comes back with the answer.
+        call: u64,
+    },
+    /// The answer to [`PeerMessage::ListRooms`].
+    RoomList {
+        /// The call.
+        call: u64,
+        /// The public rooms whose home the shard is.
+        rooms: Arc<[Listed]>,
     },
     /// To a home: a client publishes.
     Publish(Box<Publish>),
     /// To a home: a client asks for the past.
     History(Box<HistoryRequest>),
+    /// To a home: a client asks who is there.
+    Presence(Box<PresenceRequest>),
     /// To a nick's home: a client wants it.
     Claim {
         /// The nick wanted.
@@ -155,7 +192,8 @@ pub enum PeerMessage {
     },
     /// From a home: what the turn brought.
     Batch(Batch),
-    /// From a home: the answer to a history request; commands behind it have waited for it.
+    /// From a home: the answer to a request for history or presence; commands behind it have
+    /// waited for it.
     Past {
         /// Who asked.
         conn: ConnId,

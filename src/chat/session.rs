@@ -23,7 +23,7 @@ pub enum Wait {
     Nothing,
     /// The home of its nick has to answer; the `connect` command to answer then (0: plain).
     Nick(u32),
-    /// The home of a room has to answer a history request.
+    /// The home of a room has to answer a request for history or presence.
     Past,
     /// A room (index) that it is joining has to answer: another command on that room came, or its
     /// answer may be large.

@@ -427,8 +427,9 @@ impl Shard {
         }
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         room.group(dialect).remove(slot);
-        let (name, announced) = (room.name.clone(), room.options.join_leave);
-        let author = announced.then(|| self.author(slot));
+        let counted = room.options.presence || room.options.join_leave;
+        let name = room.name.clone();
+        let author = counted.then(|| self.author_kept(slot));
         self.release_room(index);
         let home = self.settings.home(name.as_str());
         self.tell(home, PeerMessage::Leave { room: name, dialect, author }, fx);

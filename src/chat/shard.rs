@@ -4,12 +4,14 @@
 //! [`Shard::step`] takes one input; [`Shard::end_turn`] closes a round of the event loop and hands
 //! the turn's bytes to the members; [`Shard::pop_writable`] and [`Shard::take_outbox`] say what to
 //! send. It never waits, reads a clock or draws a random number. Its chapters are other files of this
-//! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`. Tests: `chat/tests`.
+//! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`,
+//! `who`, `rpc`. Tests: `chat/tests`.
 
 use super::auth::{self, Identity, TokenError};
 use super::hold::Hold;
 use super::home::Home;
 use super::ids::{ClientId, Dialect, Epoch, RoomName, ShardId};
+use super::listing::Listing;
 use super::nicks::Nicks;
 use super::nonces::Nonces;
 use super::outbox::Chunks;
@@ -17,6 +19,7 @@ use super::peer::{Barrier, PeerMessage};
 use super::room::Room;
 use super::session::{Purpose, Session, Wait};
 use super::settings::Settings;
+use super::slow::Slow;
 use super::wheel::Wheel;
 use crate::metrics::Cells;
 use crate::protocol::codes;
@@ -176,6 +179,8 @@ pub struct Shard {
     pub(super) history_bytes: usize,
     pub(super) epochs: u64,
     pub(super) nonces: Nonces,
+    pub(super) slow: Slow,
+    pub(super) listing: Listing,
     pub(super) nicks: Nicks,
     pub(super) wheel: Wheel,
     pub(super) fired: Vec<u64>,
@@ -194,6 +199,7 @@ impl Shard {
     pub fn new(id: ShardId, settings: Arc<Settings>, metrics: Arc<Cells>, now: Now) -> Shard {
         let hasher = || settings.hasher.clone();
         let nonces_max = settings.config.channel.nonces_max.div_ceil(usize::from(settings.shards));
+        let slow_max = settings.config.channel.slow_mode_max.div_ceil(usize::from(settings.shards));
         let grace_ms = settings.config.client.nick_grace.as_millis() as u64;
         let max_delay = settings.config.fanout.max_delay;
         Shard {
@@ -215,6 +221,8 @@ impl Shard {
             history_bytes: 0,
             epochs: 0,
             nonces: Nonces::new(hasher(), nonces_max),
+            slow: Slow::new(hasher(), slow_max),
+            listing: Listing::default(),
             nicks: Nicks::new(hasher(), grace_ms),
             wheel: Wheel::new(now.mono_ms),
             fired: Vec::new(),
@@ -369,8 +377,8 @@ impl Shard {
     /// When [`Input::Tick`] is wanted, in monotonic milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let check = self.home_checks.peek().map(|Reverse((at, ..))| *at);
-        let next = self.wheel.next_ms().into_iter().chain(check).chain(self.hold.next_ms());
-        next.min()
+        let others = [check, self.hold.next_ms(), self.listing.next_ms()];
+        self.wheel.next_ms().into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Connections that the shard knows.
@@ -419,6 +427,10 @@ impl Shard {
                 self.home_publish(p.room.as_str(), p.from, p.id, p.content.view(), &p.author, fx);
             }
             PeerMessage::History(request) => self.home_history(&request, fx),
+            PeerMessage::Renamed { room, author } => self.home_renamed(room.as_str(), author),
+            PeerMessage::ListRooms { call } => self.home_rooms(from, call, fx),
+            PeerMessage::RoomList { call, rooms } => self.rooms_named(call, &rooms, fx),
+            PeerMessage::Presence(request) => self.home_presence(&request, fx),
             PeerMessage::Claim { nick, from, proven } => {
                 let now_ms = self.now.mono_ms;
                 let nick = self.nicks.claim(now_ms, &nick, from, proven, auth::NICK_CHARS_MAX);

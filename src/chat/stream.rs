@@ -10,7 +10,7 @@ use super::session::{Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::messages::Reply;
-use crate::protocol::reply;
+use crate::protocol::{plain, reply};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -96,9 +96,16 @@ impl Shard {
         result: Result<(), ErrorCode>,
         fx: &mut Effects,
     ) {
-        if self.session_of(conn).is_some() {
-            let write = |encoding, out: &mut BytesMut| reply::published(out, encoding, id, result);
-            self.encode(conn.slot, write, fx);
+        if self.session_of(conn).is_none() {
+            return;
+        }
+        match result {
+            Err(error) if id == 0 => self.notice(conn.slot, plain::refusal(error), fx),
+            _ => {
+                let write =
+                    |encoding, out: &mut BytesMut| reply::published(out, encoding, id, result);
+                self.encode(conn.slot, write, fx);
+            }
         }
     }
 
@@ -124,6 +131,9 @@ impl Shard {
         };
         let Wait::Nick(id) = session.wait else { return };
         session.wait = Wait::Nothing;
+        if session.connected {
+            return self.renamed(conn, id, nick, fx);
+        }
         let Some(nick) = nick else {
             return self.close(conn.slot, codes::PERMISSION_DENIED_CLOSE, fx);
         };

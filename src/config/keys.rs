@@ -170,6 +170,12 @@ pub const KEYS: &[Key] = &[
         Kind::Count,
         "Nonces remembered in all, each for five minutes; above it the oldest are forgotten sooner.",
     ),
+    key(
+        "channel.slow_mode_max",
+        Kind::Count,
+        "Users who have to wait in slow mode, in all rooms; above it who waits the shortest may \
+         go on.",
+    ),
     key("channel.rooms_max", Kind::Count, "Rooms in all; above it a join is refused (error 106)."),
     key(
         "channel.history_total_max_size",
@@ -192,6 +198,17 @@ pub const KEYS: &[Key] = &[
         "presence.announce_max",
         Kind::Count,
         "Joins and leaves are not announced in rooms with more members than this.",
+    ),
+    key(
+        "presence.grace",
+        Kind::Duration,
+        "A user who is back in a room within this time was never away: neither the leave nor the \
+         join is announced. \"0s\": both are, at once.",
+    ),
+    key(
+        "presence.max_members",
+        Kind::Count,
+        "Who is in a room with more members than this is counted, but not listed (error 106).",
     ),
     key(
         "fanout.max_delay",
@@ -228,6 +245,16 @@ pub const KEYS: &[Key] = &[
 pub const OPTIONS: &[Key] = &[
     key("chat", Kind::Bool, "Chat rules: payloads are checked."),
     key(
+        "text_size_limit",
+        Kind::Bytes,
+        "Bytes of a text in a chat payload; above it: error 106. Goes with chat.",
+    ),
+    key(
+        "slow_mode",
+        Kind::Duration,
+        "Time between two messages of one user in a room; sooner: error 111. \"0s\": no limit.",
+    ),
+    key(
         "history_size",
         Kind::Count,
         "Publications kept per room. 0: no history. Goes with history_ttl.",
@@ -238,11 +265,7 @@ pub const OPTIONS: &[Key] = &[
         "How long a publication is kept. \"0s\": no history. Goes with history_size.",
     ),
     key("force_recovery", Kind::Bool, "Every subscriber may recover what it missed."),
-    key(
-        "presence",
-        Kind::Bool,
-        "Who is in a room can be asked. Not served yet: the presence commands answer error 108.",
-    ),
+    key("presence", Kind::Bool, "Who is in a room can be asked."),
     key("join_leave", Kind::Bool, "Joins and leaves are pushed to every member."),
     key(
         "droppable",
@@ -258,6 +281,12 @@ pub const OPTIONS: &[Key] = &[
     key("allow_publish_for_client", Kind::Bool, "Clients may publish without having joined."),
     key("allow_publish_for_subscriber", Kind::Bool, "Members may publish."),
     key("allow_history_for_subscriber", Kind::Bool, "Members may read the history."),
+    key(
+        "allow_presence_for_client",
+        Kind::Bool,
+        "Clients may ask who is in a room without having joined.",
+    ),
+    key("allow_presence_for_subscriber", Kind::Bool, "Members may ask who is in the room."),
     key(
         "allow_anonymous",
         Kind::Bool,

@@ -135,6 +135,8 @@ pub struct ChannelConfig {
     pub rooms_max: usize,
     /// Nonces remembered in all, each for five minutes; above it the oldest are forgotten sooner.
     pub nonces_max: usize,
+    /// Users who have to wait in slow mode, in all rooms; above it who waits the shortest may go on.
+    pub slow_mode_max: usize,
     /// Bytes of history in all; above it the oldest publications go first.
     pub history_total_max_size: usize,
     /// Publications that one recovery or history reply may carry.
@@ -156,11 +158,16 @@ pub struct Namespace {
 }
 
 /// Options of the rooms of a namespace.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NamespaceOptions {
     /// Chat rules: payloads are checked.
     pub chat: bool,
+    /// Bytes of a text in a chat payload.
+    pub text_size_limit: usize,
+    /// Time between two messages of one user in a room. 0: no limit.
+    #[serde(with = "duration")]
+    pub slow_mode: Duration,
     /// Publications kept per room. 0: no history.
     pub history_size: usize,
     /// How long a publication is kept.
@@ -184,6 +191,10 @@ pub struct NamespaceOptions {
     pub allow_publish_for_subscriber: bool,
     /// Members may read the history.
     pub allow_history_for_subscriber: bool,
+    /// Clients may ask who is in a room without having joined.
+    pub allow_presence_for_client: bool,
+    /// Members may ask who is in a room.
+    pub allow_presence_for_subscriber: bool,
     /// The permissions above hold for anonymous clients (user `""`) too.
     pub allow_anonymous: bool,
 }
@@ -194,6 +205,12 @@ pub struct NamespaceOptions {
 pub struct PresenceConfig {
     /// Joins and leaves are not announced in rooms with more members than this.
     pub announce_max: usize,
+    /// A user who is back within this time was never away: neither the leave nor the join is
+    /// announced. 0: both are, at once.
+    #[serde(with = "duration")]
+    pub grace: Duration,
+    /// Who is in a room with more members than this is not listed, only counted.
+    pub max_members: usize,
 }
 
 /// How publications leave.
@@ -298,6 +315,7 @@ impl Default for ChannelConfig {
             force_recovery: true,
             presence: true,
             join_leave: true,
+            allow_presence_for_subscriber: true,
             allow_publish_for_client: false,
             ..open.clone()
         };
@@ -312,6 +330,7 @@ impl Default for ChannelConfig {
             max_length: 255,
             rooms_max: 1_000_000,
             nonces_max: 1_000_000,
+            slow_mode_max: 1_000_000,
             history_total_max_size: 1024 * 1024 * 1024,
             recovery_max_publication_limit: 300,
             without_namespace: open,
@@ -324,9 +343,34 @@ impl Default for ChannelConfig {
     }
 }
 
+impl Default for NamespaceOptions {
+    /// Everything is off: what a namespace that an operator adds starts with.
+    fn default() -> Self {
+        NamespaceOptions {
+            chat: false,
+            text_size_limit: 16 * 1024,
+            slow_mode: Duration::ZERO,
+            history_size: 0,
+            history_ttl: Duration::ZERO,
+            force_recovery: false,
+            presence: false,
+            join_leave: false,
+            droppable: false,
+            allow_user_limited_channels: false,
+            allow_subscribe_for_client: false,
+            allow_publish_for_client: false,
+            allow_publish_for_subscriber: false,
+            allow_history_for_subscriber: false,
+            allow_presence_for_client: false,
+            allow_presence_for_subscriber: false,
+            allow_anonymous: false,
+        }
+    }
+}
+
 impl Default for PresenceConfig {
     fn default() -> Self {
-        PresenceConfig { announce_max: 100 }
+        PresenceConfig { announce_max: 100, grace: Duration::from_secs(5), max_members: 1_000 }
     }
 }
 

@@ -180,6 +180,7 @@ fn zeros(config: &Config, problems: &mut Vec<Problem>) {
         ("channel.max_length", channel.max_length),
         ("channel.rooms_max", channel.rooms_max),
         ("channel.nonces_max", channel.nonces_max),
+        ("channel.slow_mode_max", channel.slow_mode_max),
         ("channel.recovery_max_publication_limit", channel.recovery_max_publication_limit),
         ("http_server.connection_limit", http.connection_limit),
     ];

@@ -4,6 +4,7 @@
 //! lines. A line never holds a line break, so nobody forges one of somebody else.
 
 use super::chat::{self, Kind};
+use super::codes::{self, ErrorCode};
 use bytes::BufMut;
 use std::borrow::Cow;
 
@@ -78,7 +79,10 @@ impl<'a> Line<'a> {
                 Kind::Topic { text } => {
                     Some(Line { before: "* ", behind: " set the topic: ", text })
                 }
-                Kind::Edit { .. } | Kind::Delete { .. } | Kind::React { .. } => None,
+                Kind::Edit { .. }
+                | Kind::Delete { .. }
+                | Kind::React { .. }
+                | Kind::Typing { .. } => None,
             };
         }
         // A room without chat rules: a bare JSON string is shown, other data is not text.
@@ -99,6 +103,16 @@ impl<'a> Line<'a> {
             rest = behind.get(1..).unwrap_or_default();
         }
         out.put_slice(rest);
+    }
+}
+
+/// What a plain client reads when its line was not published, because of `error`.
+pub fn refusal(error: ErrorCode) -> &'static str {
+    match error {
+        codes::PERMISSION_DENIED => "* you may not write here",
+        codes::TOO_MANY_REQUESTS => "* too fast: the line was not sent",
+        codes::LIMIT_EXCEEDED => "* too long: the line was not sent",
+        _ => "* the line was not sent",
     }
 }
 

@@ -36,7 +36,7 @@ fn several_commands_in_one_frame() {
     assert_eq!(seen[0].1["connect"]["pong"], true);
     assert_eq!(seen[1].1["subscribe"]["recoverable"], true);
     assert_eq!(seen[3].1["publish"], json!({}));
-    assert_eq!(seen[4].1["error"]["code"], 108, "no rpc is offered");
+    assert_eq!(seen[4].1["error"]["code"], 104, "no such method");
 }
 
 #[test]
@@ -70,9 +70,10 @@ fn error_codes() {
     check(107, "publish", json!({"channel": "news", "data": deep}));
     check(106, "subscribe", json!({"channel": "x".repeat(256)}));
     check(108, "history", json!({"channel": "news", "limit": 1}));
-    check(108, "rpc", json!({"method": "nothing"}));
-    check(108, "presence", json!({"channel": "chat:a"}));
-    check(108, "presence_stats", json!({"channel": "chat:a"}));
+    check(104, "rpc", json!({"method": "nothing"}));
+    check(107, "rpc", json!({"method": "nick"}));
+    check(103, "presence", json!({"channel": "chat:b"}));
+    check(103, "presence", json!({"channel": "news"}));
     sdk.subscribe("c");
     sdk.subscribe("d");
     let error = sdk.error("subscribe", json!({"channel": "e"}));

@@ -23,7 +23,7 @@ fn plain_clients_hear_each_other_by_number() {
 
 #[test]
 fn names_joins_and_leaves() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["presence.grace=0s"]);
     let mut alice = Plain::open(server.address, "/plain?room=tea&name=alice");
     wait_for_join(&mut alice, "alice");
     let mut bob = Plain::open(server.address, "/plain?room=tea&name=bob");

@@ -26,9 +26,11 @@ fn all_dialects_in_one_room() {
     assert!(!joined.epoch.is_empty());
     let mut ben = Sdk::guest(server.address, "ben");
     ben.subscribe(room);
-    let join = ann.push();
-    assert_eq!(join.channel, room);
-    assert_eq!(join.join.unwrap().info.unwrap().user, "~ben");
+    for user in ["~ann", "~ben"] {
+        let push = ann.push();
+        assert_eq!(push.channel, room);
+        assert_eq!(push.join.unwrap().info.unwrap().user, user);
+    }
     let mut kim = Plain::open(server.address, "/plain?room=lobby&name=kim");
     kim.expect("* kim joined");
 

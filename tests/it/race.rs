@@ -7,6 +7,7 @@
 use super::support::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 const ROUNDS: u64 = 100;
 const PUBLISHERS: u64 = 2;
@@ -29,7 +30,7 @@ impl Random {
 }
 
 enum Actor {
-    Publisher(Sdk),
+    Publisher(Box<Sdk>),
     Wanderer(u64),
 }
 
@@ -51,6 +52,7 @@ fn who_drops_and_returns_misses_nothing_or_is_told() {
         "client.command_rate_limit=0",
         "channel.recovery_max_publication_limit=1000",
     ]);
+    let address = server.address;
     let first: u64 = std::env::var("RINGCHAT_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     let (mut recovered, mut too_late) = (0, 0);
     for round in first..first + ROUNDS {
@@ -58,7 +60,7 @@ fn who_drops_and_returns_misses_nothing_or_is_told() {
         let publishers = (0..PUBLISHERS).map(|_| {
             let mut publisher = Sdk::connect(server.address);
             publisher.subscribe(&room);
-            Actor::Publisher(publisher)
+            Actor::Publisher(Box::new(publisher))
         });
         let wanderers = (0..WANDERERS as u64).map(|n| Actor::Wanderer(round * 100 + n));
         let actors: Vec<Actor> = publishers.chain(wanderers).collect();
@@ -70,7 +72,7 @@ fn who_drops_and_returns_misses_nothing_or_is_told() {
                 }
                 Seen::default()
             }
-            Actor::Wanderer(seed) => wander(&server, &room, seed),
+            Actor::Wanderer(seed) => wander(address, &room, seed),
         });
         let mut all: BTreeMap<u64, String> = BTreeMap::new();
         for seen in seen {
@@ -88,13 +90,13 @@ fn who_drops_and_returns_misses_nothing_or_is_told() {
 
 /// Joins the room, reads a while, drops the connection in the middle of whatever is on its way,
 /// comes back, until it stands at the last offset.
-fn wander(server: &Server, room: &str, seed: u64) -> Seen {
+fn wander(address: SocketAddr, room: &str, seed: u64) -> Seen {
     let last = PUBLISHERS * MESSAGES;
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut seen = Seen::default();
     let mut position: Option<(String, u64)> = None;
     loop {
-        let mut client = Sdk::connect(server.address);
+        let mut client = Sdk::connect(address);
         let subscribe = match &position {
             Some((epoch, offset)) => {
                 json!({"channel": room, "recover": true, "epoch": epoch, "offset": offset})

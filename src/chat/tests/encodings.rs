@@ -185,6 +185,6 @@ fn what_follows_a_command_that_waits_is_kept() {
     let count = |reply: &Value| reply["history"]["publications"].as_array().unwrap().len();
     assert_eq!((count(&replies[2]), count(&replies[3])), (2, 3));
     assert_eq!(replies[3]["history"]["offset"], 3);
-    assert_eq!(replies[4]["error"]["code"], 108);
+    assert_eq!(replies[4]["error"]["code"], 104);
     assert_eq!(replies[5]["unsubscribe"], json!({}));
 }

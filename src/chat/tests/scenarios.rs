@@ -22,6 +22,7 @@ fn plain_clients_hear_each_other_across_shards() {
     assert!(got.contains(&"from 1: hello".into()) && got.contains(&"from bob: hi there".into()));
     assert_eq!(got.len(), 4);
     world.cut(b);
+    world.pass(5_000); // he might have come back
     assert_eq!(lines(&mut world, a), ["* bob left"]);
     world.cut(a);
     world.assert_empty();
@@ -124,7 +125,8 @@ fn errors_and_disconnects() {
         "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"history\":{\"channel\":\"a\"}}",
         108,
     );
-    connected(r#"{"id":2,"rpc":{"method":"x"}}"#, 108);
+    connected(r#"{"id":2,"rpc":{"method":"x"}}"#, 104);
+    connected(r#"{"id":2,"rpc":{}}"#, 104);
     connected(r#"{"id":2,"unsubscribe":{"channel":"a"}}"#, 0);
     connected(r#"{"id":2,"ping":{}}"#, 0);
 }
@@ -201,7 +203,11 @@ fn chat_rules_at_home() {
     assert_eq!(publish(bob, hello), None, "another user's nonce");
     assert_eq!(publish(bob, json!({"type": "edit", "of": 1, "text": "x"})), Some(103));
     assert_eq!(publish(bob, json!({"type": "message", "text": "x", "reply_to": 99})), Some(107));
-    assert_eq!(publish(bob, json!({"type": "react", "of": 1, "emoji": "x", "on": true})), None);
+    assert_eq!(
+        publish(bob, json!({"type": "react", "of": 1, "emoji": "x", "on": true})),
+        Some(107)
+    );
+    assert_eq!(publish(bob, json!({"type": "react", "of": 1, "emoji": "👍", "on": true})), None);
     assert_eq!(publish(alice, json!({"type": "edit", "of": 1, "text": "better"})), None);
     assert_eq!(publish(alice, json!({"type": "delete", "of": 1})), None);
     assert_eq!(world.count(|m| m.publications.get()), 5);

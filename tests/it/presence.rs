@@ -1,0 +1,110 @@
+//! Who is in a room: asked for, and told when it changes, also when many come and go at once.
+
+use super::support::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const ROOM: &str = "chat:r";
+
+/// The client ids and users of the members.
+fn members(sdk: &mut Sdk) -> Vec<(String, String)> {
+    let result = sdk.ok("presence", json!({"channel": ROOM}));
+    let all = result["presence"].as_object().unwrap();
+    let entry = |(client, info): (&String, &Value)| {
+        assert_eq!(info["client"], client.as_str());
+        (client.clone(), info["user"].as_str().unwrap().to_owned())
+    };
+    all.iter().map(entry).collect()
+}
+
+fn stats(sdk: &mut Sdk) -> (u64, u64) {
+    let result = sdk.ok("presence_stats", json!({"channel": ROOM}));
+    (result["num_clients"].as_u64().unwrap(), result["num_users"].as_u64().unwrap())
+}
+
+/// The next join or leave of somebody else: what it is, and the user.
+fn change(sdk: &mut Sdk) -> (&'static str, String) {
+    let own = sdk.id().to_owned();
+    loop {
+        let push = sdk.push();
+        let kind = if push["join"].is_object() { "join" } else { "leave" };
+        let info = &push[kind]["info"];
+        assert!(info.is_object(), "{push}");
+        if info["client"] != own.as_str() {
+            return (kind, info["user"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[test]
+fn members_are_listed_and_counted() {
+    let server = Server::start(&["presence.max_members=3"]);
+    let mut alice = Sdk::guest(server.address, "alice");
+    alice.subscribe(ROOM);
+    let mut nobody = Sdk::connect(server.address);
+    nobody.subscribe(ROOM);
+    let _bob = Plain::open(server.address, "/plain?room=r&name=bob");
+    eventually("all are there", || (stats(&mut alice) == (3, 3)).then_some(()));
+    let listed = members(&mut nobody);
+    let users: BTreeSet<_> = listed.iter().map(|(_, user)| user.as_str()).collect();
+    assert_eq!(users, BTreeSet::from(["", "~alice", "~bob"]));
+    assert!(listed.contains(&(alice.id().to_owned(), "~alice".to_owned())));
+    // One more than may be listed.
+    let mut carol = Sdk::guest(server.address, "carol");
+    carol.subscribe(ROOM);
+    assert_eq!(carol.error("presence", json!({"channel": ROOM}))["code"], 106);
+    assert_eq!(stats(&mut carol), (4, 4));
+    carol.ok("unsubscribe", json!({"channel": ROOM}));
+    assert_eq!(carol.error("presence", json!({"channel": ROOM}))["code"], 103, "for members");
+    assert_eq!(stats(&mut alice), (3, 3));
+}
+
+#[test]
+fn a_comeback_is_not_announced_and_an_absence_is() {
+    let server = Server::start(&["presence.grace=3s"]);
+    let mut watcher = Sdk::guest(server.address, "watcher");
+    watcher.subscribe(ROOM);
+    let mut bob = Sdk::guest(server.address, "bob");
+    bob.subscribe(ROOM);
+    assert_eq!(change(&mut watcher), ("join", "~bob".into()));
+    let data = bob.connected["data"].clone();
+    drop(bob);
+    eventually("bob is gone", || (stats(&mut watcher) == (1, 1)).then_some(()));
+    let mut back = Sdk::connect_with(server.address, json!({"data": data}));
+    back.subscribe(ROOM);
+    assert_eq!(stats(&mut watcher), (2, 2), "at once, whatever is announced");
+    drop(back);
+    // Nothing but the absence: neither the first leave nor the second join came before.
+    assert_eq!(change(&mut watcher), ("leave", "~bob".into()));
+    assert_eq!(stats(&mut watcher), (1, 1));
+    assert_eq!(members(&mut watcher), [(watcher.id().to_owned(), "~watcher".to_owned())]);
+    assert_eq!(watcher.pending(), 0);
+}
+
+#[test]
+fn many_that_break_at_once_leave_no_ghosts() {
+    const COUNT: usize = 300;
+    let server = Server::start(&["presence.grace=200ms"]);
+    let mut watcher = Sdk::guest(server.address, "watcher");
+    watcher.subscribe(ROOM);
+    for _ in 0..2 {
+        let clients: Vec<Sdk> = in_parallel(0..6, |_, thread| {
+            let join = |n| {
+                let mut sdk = Sdk::guest(server.address, &format!("u{thread}x{n}"));
+                sdk.subscribe(ROOM);
+                sdk
+            };
+            (0..COUNT / 6).map(join).collect::<Vec<_>>()
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+        let all = COUNT as u64 + 1;
+        assert_eq!(stats(&mut watcher), (all, all));
+        assert_eq!(members(&mut watcher).len(), COUNT + 1);
+        // No Close frames: the sockets just end.
+        drop(clients);
+        eventually("all are gone", || (stats(&mut watcher) == (1, 1)).then_some(()));
+        assert_eq!(members(&mut watcher).len(), 1);
+    }
+}
