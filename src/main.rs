@@ -2,10 +2,12 @@
 //!
 //! Owns nothing else. Results go to stdout, everything that is said to the operator to stderr.
 
-use ringchat::config::{self, Action, ConfigError, Loaded};
+use ringchat::chat::auth;
+use ringchat::config::{self, Action, Config, ConfigError, Loaded};
 use ringchat::server::{self, ServerError, say};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Ended as asked.
 const EXIT_DONE: u8 = 0;
@@ -19,28 +21,39 @@ fn main() -> ExitCode {
 }
 
 fn ringchat_main() -> u8 {
-    let Loaded { config, warnings, action } =
-        match config::load(std::env::args_os(), std::env::vars_os()) {
-            Ok(loaded) => loaded,
-            // Help and version too: they go to stdout, with 0.
-            Err(ConfigError::Usage(usage)) => {
-                let _ = usage.print();
-                return if usage.exit_code() == 0 { EXIT_DONE } else { EXIT_USAGE };
+    let load = || config::load(std::env::args_os(), std::env::vars_os());
+    let Loaded { config, warnings, action } = match load() {
+        Ok(loaded) => loaded,
+        // Help and version too: they go to stdout, with 0.
+        Err(ConfigError::Usage(usage)) => {
+            let _ = usage.print();
+            return if usage.exit_code() == 0 { EXIT_DONE } else { EXIT_USAGE };
+        }
+        Err(ConfigError::Problems(problems)) => {
+            for problem in problems {
+                say(&format!("ringchat: {problem}"));
             }
-            Err(ConfigError::Problems(problems)) => {
-                for problem in problems {
-                    say(&format!("ringchat: {problem}"));
-                }
-                return EXIT_USAGE;
-            }
-        };
+            return EXIT_USAGE;
+        }
+    };
     for warning in warnings {
         say(&format!("ringchat: warning: {warning}"));
     }
     match action {
         Action::Check => print("the configuration is good\n"),
         Action::Print => print(&config::to_toml(&config)),
-        Action::Run => match server::run(config) {
+        Action::PrintDefault => print(&config::to_toml(&Config::default())),
+        Action::Token(request) => {
+            let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            match auth::issue(&config.client, &request, now_s) {
+                Ok(token) => print(&format!("{token}\n")),
+                Err(why) => {
+                    say(&format!("ringchat: {why}"));
+                    EXIT_USAGE
+                }
+            }
+        }
+        Action::Run => match server::run(config, load) {
             Ok(()) => EXIT_DONE,
             Err(error) => {
                 say(&format!("ringchat: {error}"));

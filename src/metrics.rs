@@ -107,6 +107,10 @@ metrics! {
     http_connections: Gauge "http_connections", "Connections of the HTTP side open now.";
     http_handed_back: Counter "http_handed_back", "WebSocket upgrades on kept-alive HTTP connections, handed back to a worker.";
     http_timeouts: Counter "http_timeouts", "HTTP connections closed because a head, an answer or the next request took too long.";
+    config_reloaded: Counter "config_reloads" {"result" = "done"}, "Reloads of the configuration (SIGHUP), by result.";
+    config_not_reloaded: Counter "config_reloads" {"result" = "refused"}, "Reloads of the configuration (SIGHUP), by result.";
+    jwks_read: Counter "jwks_refreshes" {"result" = "done"}, "Readings of the key sets (JWKS) since the start, by result.";
+    jwks_not_read: Counter "jwks_refreshes" {"result" = "failed"}, "Readings of the key sets (JWKS) since the start, by result.";
     rooms: Gauge "rooms", "Rooms that this shard is home to.";
     history_bytes: Gauge "history_bytes", "Bytes of history kept.";
     outbox_bytes: Gauge "outbox_bytes", "Bytes queued for clients, bytes in flight included.";

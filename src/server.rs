@@ -2,8 +2,11 @@
 //!
 //! Owns the order of starting and stopping. It never touches a connection. Tests: `tests/it`.
 
-use crate::chat::settings::{Keys, Settings};
-use crate::config::Config;
+mod jwks;
+mod reload;
+
+use crate::chat::settings::Keys;
+use crate::config::{Config, ConfigError, Loaded};
 use crate::http::{self, HandBack, Scrape};
 use crate::metrics::Cells;
 use crate::net::dispatcher::Wake;
@@ -14,11 +17,11 @@ use crate::net::{cores, ring};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -26,6 +29,8 @@ use tokio::sync::oneshot;
 const OWN_DESCRIPTORS: usize = 64;
 /// Descriptors per worker: ring, epoll, eventfd, listeners.
 const WORKER_DESCRIPTORS: usize = 16;
+/// How long the internal port waits after a failed accept.
+const INTERNAL_RETRY: Duration = Duration::from_millis(100);
 /// WebSocket connections where neither the operator nor the descriptor limit says less.
 const CONNECTIONS_DEFAULT_MAX: usize = 1_000_000;
 
@@ -57,12 +62,18 @@ pub struct Server {
     reaches: Vec<Reach>,
     workers: Vec<JoinHandle<()>>,
     http: http::Handle,
-    config: Arc<Config>,
+    config: Arc<Mutex<Config>>,
+    /// Ends the thread that reloads when the server is dropped.
+    reload: mpsc::Sender<()>,
 }
 
 impl Server {
-    /// Starts the server; it accepts connections when this returns.
-    pub fn start(config: Config) -> Result<Server, ServerError> {
+    /// Starts the server; it accepts connections when this returns. `load`: reads the
+    /// configuration again, when [`Server::reload`] is called.
+    pub fn start(
+        config: Config,
+        load: impl Fn() -> Result<Loaded, ConfigError> + Send + 'static,
+    ) -> Result<Server, ServerError> {
         let cores = cores::available();
         let count = if config.workers == 0 { cores.len() } else { config.workers };
         if count > cores.len() {
@@ -74,8 +85,10 @@ impl Server {
         }
         ring::probe().map_err(|e| ServerError::Failed(e.to_string()))?;
         let connections_max = connections_max(&config, count)?;
+        let sets = jwks::Sets::read(&config.client).map_err(ServerError::Failed)?;
         let listeners =
             listener::bind(&config, count).map_err(|e| ServerError::Failed(e.to_string()))?;
+        let internal = config.internal().map(bind_internal).transpose()?;
         let addresses = listeners.first().into_iter().flatten();
         let addresses = addresses.filter_map(|l| l.local_addr().ok()).collect();
 
@@ -83,10 +96,22 @@ impl Server {
         let meshes = Mesh::connect(&wakes);
         let reaches = meshes.first().map(|m| m.reaches().to_vec()).unwrap_or_default();
         let cells: Vec<Arc<Cells>> = (0..count).map(|_| Arc::new(Cells::default())).collect();
-        let config = Arc::new(config);
-        let http = start_http(&config, &cells, &reaches)?;
+        let metrics = Arc::new(Scrape::new(cells.clone()));
+        let http = start_http(Arc::new(config.clone()), &metrics, &reaches)?;
+        if let Some(listener) = internal {
+            serve_internal(listener, http.clone())?;
+        }
+        let live = reload::Live {
+            config: Arc::new(Mutex::new(config)),
+            sets,
+            shards: count as u16,
+            keys: keys()?,
+            reaches: reaches.clone(),
+            metrics,
+        };
+        let config = live.config.clone();
         let shared = Arc::new(Shared {
-            settings: Arc::new(Settings::new((*config).clone(), count as u16, keys()?)),
+            settings: Arc::new(live.settings()),
             balance: Balance::new(count),
             sessions: AtomicUsize::new(0),
             numbers: AtomicU32::new(0),
@@ -98,6 +123,9 @@ impl Server {
             connections_max,
             start: Instant::now(),
         });
+        let reload = live.start(Box::new(load));
+        let reload =
+            reload.map_err(|e| ServerError::Failed(format!("no thread to reload: {e}")))?;
         let mut server = Server {
             addresses,
             connections_max,
@@ -106,6 +134,7 @@ impl Server {
             workers: Vec::new(),
             http,
             config,
+            reload,
         };
         let parts = cores.into_iter().zip(meshes).zip(wakes).zip(listeners).zip(cells);
         for ((((core, mesh), wake), listeners), cells) in parts {
@@ -137,12 +166,14 @@ impl Server {
     pub fn describe(&self) -> String {
         let pages: Vec<String> = self.addresses.iter().map(|a| format!("http://{a}/")).collect();
         let cores: Vec<String> = self.cores.iter().map(usize::to_string).collect();
-        let config = &self.config;
+        let config = self.config();
+        let internal = config.internal().map(|a| format!(", {a} inside"));
         format!(
-            "ringchat {} serves {} | {} worker(s) on core(s) {} | limits: {} connections, \
+            "ringchat {} serves {}{} | {} worker(s) on core(s) {} | limits: {} connections, \
              {} B a message, {} B queued per client, {} commands/s",
             env!("CARGO_PKG_VERSION"),
             pages.join(" "),
+            internal.unwrap_or_default(),
             self.cores.len(),
             cores.join(","),
             self.connections_max,
@@ -157,7 +188,18 @@ impl Server {
         for reach in &self.reaches {
             reach.send(Control::Drain);
         }
-        self.http.drain(self.config.shutdown.timeout);
+        self.http.drain(self.config().shutdown.timeout);
+    }
+
+    /// Reads the configuration again and takes on what a running server can; what came of it is
+    /// said to the operator. Returns at once.
+    pub fn reload(&self) {
+        let _ = self.reload.send(());
+    }
+
+    /// The configuration in force.
+    fn config(&self) -> Config {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for the workers and the HTTP thread to end.
@@ -177,8 +219,11 @@ pub fn say(line: &str) {
 }
 
 /// Runs the server until a signal has ended it: the first SIGTERM or SIGINT drains, the second
-/// leaves at once.
-pub fn run(config: Config) -> Result<(), ServerError> {
+/// leaves at once. SIGHUP reloads the configuration: `load` reads it again.
+pub fn run(
+    config: Config,
+    load: impl Fn() -> Result<Loaded, ConfigError> + Send + 'static,
+) -> Result<(), ServerError> {
     die_on_panic();
     let failed = |e: std::io::Error| ServerError::Failed(format!("signals: {e}"));
     let signals =
@@ -187,9 +232,9 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let _inside = signals.enter();
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let open = config.is_open();
-    let timeout = config.shutdown.timeout;
-    let server = Server::start(config)?;
+    let server = Server::start(config, load)?;
     say(&server.describe());
     if open {
         say(
@@ -198,14 +243,17 @@ pub fn run(config: Config) -> Result<(), ServerError> {
         );
     }
     signals.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => server.reload(),
+            }
         }
     });
     say(&format!(
         "ringchat drains (at most {}s); a second signal leaves at once",
-        timeout.as_secs()
+        server.config().shutdown.timeout.as_secs()
     ));
     server.drain();
     let (tell, told) = oneshot::channel();
@@ -232,9 +280,31 @@ pub fn die_on_panic() {
     }));
 }
 
+fn bind_internal(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let failed = |e| {
+        ServerError::Failed(format!("http_server.internal_port: {address} cannot be bound: {e}"))
+    };
+    TcpListener::bind(address).map_err(failed)
+}
+
+/// Hands what comes on the internal port to the HTTP thread, until the process ends.
+fn serve_internal(listener: TcpListener, http: http::Handle) -> Result<(), ServerError> {
+    let accept = move || {
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => http.serve_internal(stream),
+                // No descriptors, say: not at once again.
+                Err(_) => std::thread::sleep(INTERNAL_RETRY),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("internal".to_owned()).spawn(accept);
+    thread.map(drop).map_err(|e| ServerError::Failed(format!("no thread for a port: {e}")))
+}
+
 fn start_http(
-    config: &Arc<Config>,
-    cells: &[Arc<Cells>],
+    config: Arc<Config>,
+    metrics: &Arc<Scrape>,
     reaches: &[Reach],
 ) -> Result<http::Handle, ServerError> {
     let asked = reaches.to_vec();
@@ -255,8 +325,7 @@ fn start_http(
             reach.send(Control::Upgrade(stream, Box::new(upgrade), read));
         }
     };
-    let metrics = Arc::new(Scrape::new(cells.to_vec()));
-    http::start(config.clone(), metrics, Arc::new(back), Arc::new(pulse))
+    http::start(config, metrics.clone(), Arc::new(back), Arc::new(pulse))
         .map_err(|e| ServerError::Failed(format!("the HTTP thread does not start: {e}")))
 }
 

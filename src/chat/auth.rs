@@ -1,12 +1,29 @@
 //! Tokens and nicks -> who a client is.
 //!
-//! Source of the token's claims: the public docs on client authentication (`sub`, `exp`, `info`).
-//! No clock: a token's expiry is checked against the time handed in.
+//! | file | owns |
+//! |---|---|
+//! | `auth.rs` | identities, nicks, the proof with which a guest takes its nick back |
+//! | `token.rs` | what a connection token or a subscription token says, if it is valid |
+//! | `keys.rs` | the keys that check tokens, JSON Web Key Sets |
+//! | `issue.rs` | making a token, for operators |
+//! | `tests.rs` | the tests of all of them |
+//!
+//! No clock: a token's times are compared with the time handed in.
+
+mod issue;
+mod keys;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use issue::issue;
+pub use keys::KeySet;
+pub use token::{
+    Extra, KeySets, Overrides, ServerSub, SubscriptionGrant, TokenError, User, Verifier,
+};
 
 use super::settings::Keys;
 use hmac::{Hmac, Mac};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
 use sha2::Sha256;
 
 /// Characters of a nick.
@@ -21,26 +38,6 @@ pub enum Identity {
     Guest(Box<str>),
     /// A token's user.
     User(Box<User>),
-}
-
-/// What a valid token says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// Claim `sub`.
-    pub id: Box<str>,
-    /// Claim `info`, raw JSON, shown to others as `conn_info`.
-    pub info: Option<Box<str>>,
-    /// Claim `exp`, Unix seconds.
-    pub expires_at: Option<u64>,
-}
-
-/// Why a token is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenError {
-    /// Not a token of ours: wrong key, algorithm or shape.
-    Invalid,
-    /// Its time is over.
-    Expired,
 }
 
 impl Identity {
@@ -71,43 +68,6 @@ pub fn nick_allowed(nick: &str) -> bool {
         && !nick.chars().any(forbidden)
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    #[serde(default)]
-    sub: String,
-    exp: Option<u64>,
-    info: Option<serde_json::Value>,
-}
-
-/// Checks a token signed with `key` (HMAC; HS256, HS384 or HS512) at `now_s` (Unix seconds).
-///
-/// An empty `key` accepts no token. Users may not begin with `~`, which marks guests.
-pub fn verify(token: &str, key: &str, now_s: u64) -> Result<User, TokenError> {
-    if key.is_empty() {
-        return Err(TokenError::Invalid);
-    }
-    let mut validation = Validation::new(Algorithm::HS256);
-    validation.algorithms = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false; // looks at a clock; checked below
-    validation.validate_aud = false;
-    let key = DecodingKey::from_secret(key.as_bytes());
-    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
-        .map_err(|_| TokenError::Invalid)?
-        .claims;
-    if claims.exp.is_some_and(|exp| exp <= now_s) {
-        return Err(TokenError::Expired);
-    }
-    if claims.sub.starts_with('~') || claims.sub.chars().any(char::is_control) {
-        return Err(TokenError::Invalid);
-    }
-    Ok(User {
-        id: claims.sub.into(),
-        info: claims.info.map(|info| info.to_string().into()),
-        expires_at: claims.exp,
-    })
-}
-
 /// The proof that `nick` was granted: HMAC-SHA256 of it under this run's key, in hex.
 pub fn resume_proof(keys: &Keys, nick: &str) -> String {
     resume_mac(keys, nick).finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect()
@@ -127,57 +87,4 @@ fn resume_mac(keys: &Keys, nick: &str) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&keys.resume).expect("a key of any length");
     mac.update(nick.as_bytes());
     mac
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use jsonwebtoken::{EncodingKey, Header, encode};
-    use serde_json::json;
-
-    const KEY: &str = "0123456789abcdef0123456789abcdef";
-
-    fn token(claims: serde_json::Value, key: &str, algorithm: Algorithm) -> String {
-        encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
-    }
-
-    #[test]
-    fn tokens() {
-        let good = token(json!({"sub":"42","exp":100,"info":{"n":1}}), KEY, Algorithm::HS256);
-        let user = verify(&good, KEY, 99).unwrap();
-        assert_eq!((&*user.id, user.info.as_deref()), ("42", Some("{\"n\":1}")));
-        assert_eq!(verify(&good, KEY, 100), Err(TokenError::Expired));
-        assert_eq!(verify(&good, "another-key", 99), Err(TokenError::Invalid));
-        assert_eq!(verify(&good, "", 99), Err(TokenError::Invalid));
-        assert_eq!(verify("x.y.z", KEY, 99), Err(TokenError::Invalid));
-        assert!(verify(&token(json!({"sub":"a"}), KEY, Algorithm::HS512), KEY, 0).is_ok());
-        let tilde = token(json!({"sub":"~bob"}), KEY, Algorithm::HS256);
-        assert_eq!(verify(&tilde, KEY, 0), Err(TokenError::Invalid));
-        // {"alg":"none"}
-        let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiI0MiJ9.";
-        assert_eq!(verify(none, KEY, 0), Err(TokenError::Invalid));
-    }
-
-    #[test]
-    fn nicks() {
-        for good in ["alice", "Zoë", "李", "a b", "x_1", "👍"] {
-            assert!(nick_allowed(good), "{good}");
-        }
-        for bad in ["", " a", "a ", "~a", "a:b", "a,b", "#a", "a\nb", "a\u{202e}b", "a\u{200b}"] {
-            assert!(!nick_allowed(bad), "{bad:?}");
-        }
-        assert!(nick_allowed(&"é".repeat(32)) && !nick_allowed(&"é".repeat(33)));
-    }
-
-    #[test]
-    fn proofs() {
-        let keys = Keys { hash: [0; 4], resume: [7; 32], epoch: 0 };
-        let other = Keys { resume: [8; 32], ..keys };
-        let proof = resume_proof(&keys, "alice");
-        assert!(resume_proven(&keys, "alice", &proof));
-        assert!(!resume_proven(&keys, "bob", &proof) && !resume_proven(&other, "alice", &proof));
-        for bad in ["", "zz", "a", "ü", &proof[..10]] {
-            assert!(!resume_proven(&keys, "alice", bad));
-        }
-    }
 }

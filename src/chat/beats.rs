@@ -1,15 +1,12 @@
 //! Time: heartbeats, deadlines, tokens that run out.
 
-use super::auth::{self, Identity};
+use super::auth::Identity;
 use super::ids::{ClientId, ConnId};
-use super::session::Beat;
+use super::session::{Beat, Session};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes;
 use crate::protocol::messages::Reply;
 use crate::ws::codec;
-
-/// A connection outlives its token by this long, in seconds, so that it can refresh it.
-const EXPIRED_CLOSE_DELAY_S: u64 = 25;
 
 impl Shard {
     /// The first ping comes at a moment of its own, so that many who came at once spread out.
@@ -26,6 +23,7 @@ impl Shard {
             self.beat(conn, fx);
         }
         self.fired = fired;
+        self.expire_grants(fx);
         self.check_homes();
         self.check_listing(fx);
     }
@@ -35,19 +33,17 @@ impl Shard {
         let now = self.now;
         let suspended = self.reading_suspended;
         let pong_ms = self.settings.config.client.pong_timeout.as_millis() as u64;
+        let expired_ms = self.settings.config.client.expired_close_delay.as_millis() as u64;
         let Some(session) = self.session_of(conn) else { return };
         if now.mono_ms < session.timer_ms {
             return; // an entry of a deadline that was moved forward
         }
         session.timer_ms = u64::MAX;
+        if token_ends_ms(session, expired_ms).is_some_and(|at| at <= now.unix_ms) {
+            return self.close(slot, codes::EXPIRED, fx);
+        }
         let mut ping = None;
         if now.mono_ms >= session.deadline_ms {
-            let overdue = |user: &auth::User| {
-                user.expires_at.is_some_and(|at| at + EXPIRED_CLOSE_DELAY_S < now.unix_ms / 1_000)
-            };
-            if matches!(&session.identity, Identity::User(user) if overdue(user)) {
-                return self.close(slot, codes::EXPIRED, fx);
-            }
             match session.beat {
                 Beat::Connect => return self.close(slot, codes::STALE, fx),
                 Beat::Pong if !suspended && !session.paused => {
@@ -90,16 +86,27 @@ impl Shard {
         self.arm(slot);
     }
 
-    /// Puts the connection on the wheel, unless it stands there for its deadline or before.
+    /// Puts the connection on the wheel, unless it stands there for its deadline or the end of its
+    /// token or before.
     pub(super) fn arm(&mut self, slot: u32) {
+        let now = self.now;
+        let expired_ms = self.settings.config.client.expired_close_delay.as_millis() as u64;
         let session = self.sessions.get_mut(slot as usize).and_then(Option::as_mut);
-        if let Some(session) = session
-            && session.deadline_ms < session.timer_ms
-        {
+        let Some(session) = session else { return };
+        let token_ends_ms = token_ends_ms(session, expired_ms)
+            .map_or(u64::MAX, |at| now.mono_ms.saturating_add(at.saturating_sub(now.unix_ms)));
+        let at = session.deadline_ms.min(token_ends_ms);
+        if at < session.timer_ms {
             let key = timer_key(slot, session.generation);
-            session.timer_ms = self.wheel.schedule(key, session.deadline_ms);
+            session.timer_ms = self.wheel.schedule(key, at);
         }
     }
+}
+
+/// When the connection has had its token, and `delay_ms` to refresh it (Unix milliseconds).
+fn token_ends_ms(session: &Session, delay_ms: u64) -> Option<u64> {
+    let Identity::User(user) = &session.identity else { return None };
+    Some(user.expires_at?.saturating_mul(1_000).saturating_add(delay_ms))
 }
 
 /// What the wheel holds for a connection.

@@ -1,10 +1,12 @@
 //! The commands of the client protocol: what a client may ask for, and what it is answered.
 
 use super::auth::{self, Identity, TokenError};
+use super::grants::seconds;
 use super::ids::{Dialect, RoomName};
 use super::nicks;
 use super::peer::{HistoryRequest, Join, PeerMessage};
 use super::session::{Beat, Membership, Pace, Purpose, Stage, Wait};
+use super::settings::Operation;
 use super::shard::{Effects, Shard};
 use crate::protocol::codes::{self, Disconnect, ErrorCode};
 use crate::protocol::command::{self, Command, Connect, Data, Frame, GuestData, Request};
@@ -162,13 +164,16 @@ impl Shard {
                 Ok(())
             }
             Request::Refresh(refresh) => self.refresh(slot, id, &refresh.token, fx),
+            Request::SubRefresh(refresh) => {
+                Ok(self.sub_refresh(slot, id, &refresh.channel, &refresh.token, fx)?)
+            }
             Request::Presence(room) => self.presence(slot, id, &room.channel, false, fx),
             Request::PresenceStats(room) => self.presence(slot, id, &room.channel, true, fx),
             Request::Rpc(rpc) => {
                 let data = rpc.data.and_then(Data::json);
                 self.rpc(slot, id, &rpc.method, data, fx)
             }
-            Request::SubRefresh(_) | Request::Send(_) => Err(codes::NOT_AVAILABLE.into()),
+            Request::Send(_) => Err(codes::NOT_AVAILABLE.into()),
             Request::Pong => Ok(()),
         }
     }
@@ -208,8 +213,8 @@ impl Shard {
     }
 
     fn verify(&self, token: &str) -> Result<auth::User, Refusal> {
-        let key = &self.settings.config.client.token.hmac_secret_key;
-        auth::verify(token, key, self.now.unix_ms / 1_000).map_err(|error| match error {
+        let now_s = self.now.unix_ms / 1_000;
+        self.settings.verifier.connection(token, now_s).map_err(|error| match error {
             TokenError::Expired => Refusal::Error(codes::TOKEN_EXPIRED),
             TokenError::Invalid => Refusal::Close(codes::INVALID_TOKEN),
         })
@@ -279,6 +284,7 @@ impl Shard {
             expires: ttl.is_some(),
             ttl: ttl.map_or(0, seconds),
         };
+        self.arm(slot);
         self.reply(slot, &Reply::new(id, Body::Refresh(result)), fx);
         Ok(())
     }
@@ -294,7 +300,13 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let channel = subscribe.channel.as_ref();
         let user = self.user(slot);
-        self.settings.permit(channel, &user, |o| o.allow_subscribe_for_client)?;
+        let grant = match subscribe.token.as_ref() {
+            "" => {
+                self.settings.permit(channel, &user, Operation::Subscribe, false)?;
+                None
+            }
+            token => Some(self.granted(token, &user, channel)?),
+        };
         let limit = self.settings.config.client.channel_limit;
         if let (Some(&room), Some(session)) =
             (self.room_index.get(channel), self.sessions.get(slot as usize))
@@ -309,6 +321,10 @@ impl Shard {
         let Some(Purpose::Chat(dialect)) = self.session(slot).map(|s| s.purpose) else {
             return Ok(());
         };
+        // Before the join: its home may be here, and answer at once.
+        if let (Some(grant), Some(room)) = (grant, self.room(channel)) {
+            self.keep_grant(slot, room, grant);
+        }
         self.join(slot, id, channel, dialect, recover, fx);
         Ok(())
     }
@@ -372,8 +388,7 @@ impl Shard {
         let channel = history.channel.as_ref();
         let member = self.is_member(slot, channel);
         let user = self.user(slot);
-        let options =
-            self.settings.permit(channel, &user, |o| member && o.allow_history_for_subscriber)?;
+        let options = self.settings.permit(channel, &user, Operation::History, member)?;
         if options.history_size == 0 {
             return Err(codes::NOT_AVAILABLE.into());
         }
@@ -417,9 +432,4 @@ impl Shard {
 fn guest_data(data: Option<Data<'_>>) -> GuestData<'_> {
     let text = data.and_then(Data::json);
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
-}
-
-/// Seconds as the protocol has them; what does not fit is as good as never.
-fn seconds(seconds: u64) -> u32 {
-    u32::try_from(seconds).unwrap_or(u32::MAX)
 }

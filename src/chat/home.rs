@@ -6,7 +6,7 @@
 use super::ids::{DIALECTS, Dialect, Epoch, RoomName, ShardId};
 use super::peer::{Author, Batch};
 use super::presence::{Announcement, Presence};
-use crate::config::NamespaceOptions;
+use crate::config::{NamespaceOptions, RecoveryMode};
 use crate::protocol::content::{Content, SharedContent};
 use crate::protocol::reply::{self, Event, Publication, Push};
 use crate::protocol::{codes, plain};
@@ -41,7 +41,11 @@ pub struct Home {
     pub presence: Option<Box<Presence>>,
     /// What the room is about, as its members set it last.
     pub topic: Option<Arc<str>>,
+    /// Until then the room keeps epoch and offset, whoever leaves and whatever expires (Unix
+    /// milliseconds).
+    pub keep_until_ms: u64,
     history: VecDeque<Entry>,
+    history_bytes: usize,
     members: Vec<ShardMembers>,
     prefix: Vec<u8>,
     frames: [BytesMut; DIALECTS],
@@ -97,7 +101,9 @@ impl Home {
             check_at_ms: 0,
             presence: None,
             topic: None,
+            keep_until_ms: 0,
             history: VecDeque::new(),
+            history_bytes: 0,
             members: Vec::new(),
             frames: Default::default(),
             count: 0,
@@ -115,8 +121,9 @@ impl Home {
     }
 
     /// Whether the room can be forgotten: nobody is in it and it remembers nothing.
-    pub fn is_unused(&self) -> bool {
-        self.members.is_empty() && self.history.is_empty() && !self.dirty
+    pub fn is_unused(&self, now_ms: u64) -> bool {
+        let remembers = !self.history.is_empty() || self.keep_until_ms > now_ms;
+        self.members.is_empty() && !remembers && !self.dirty
     }
 
     /// Counts a member on a shard.
@@ -149,6 +156,11 @@ impl Home {
         self.options.history_size > 0
     }
 
+    /// Whether members are told their position, even if they cannot recover.
+    pub fn is_positioned(&self) -> bool {
+        self.options.force_positioning && self.has_history()
+    }
+
     /// Whether members know their position in the stream, so that they can recover.
     pub fn is_recoverable(&self) -> bool {
         self.options.force_recovery && self.has_history()
@@ -175,6 +187,7 @@ impl Home {
         let author = author.clone();
         let entry = Entry { offset: self.offset, time_ms: now_ms, content, author };
         let mut change = entry.bytes() as isize;
+        self.history_bytes += entry.bytes();
         self.history.push_back(entry);
         while self.history.len() > self.options.history_size {
             change -= self.forget_oldest() as isize;
@@ -182,8 +195,11 @@ impl Home {
         change
     }
 
-    /// Tells the members that somebody joined or left.
+    /// Tells the members that somebody joined or left, where that is pushed to all.
     pub fn announce(&mut self, announcement: &Announcement) {
+        if !self.options.force_push_join_leave {
+            return;
+        }
         let (event, author) = match announcement {
             Announcement::Join(author) => (Event::Join, author),
             Announcement::Leave(author) => (Event::Leave, author),
@@ -236,12 +252,20 @@ impl Home {
         Some((batch, self.members.iter().map(|m| m.shard)))
     }
 
-    /// What a client at `offset` of `epoch` has missed: all of it, oldest first, or `None`.
+    /// What a client at `offset` of `epoch` has missed: all of it, oldest first, or `None`. Where
+    /// recovery is a cache: the newest publication, whatever was missed.
     pub fn missed(&self, epoch: &str, offset: u64, limit: Limit) -> Option<Vec<Entry>> {
-        if !self.has_history() || epoch != self.epoch.to_string() || offset > self.offset {
+        let same_life = epoch == self.epoch.to_string();
+        let count = match self.options.force_recovery_mode {
+            RecoveryMode::Stream if !same_life || offset > self.offset => return None,
+            RecoveryMode::Stream => usize::try_from(self.offset - offset).ok()?,
+            RecoveryMode::Cache if self.history.is_empty() => return None,
+            // The newest, unless that is what the client has seen last.
+            RecoveryMode::Cache => usize::from(!same_life || offset != self.offset),
+        };
+        if !self.has_history() {
             return None;
         }
-        let count = usize::try_from(self.offset - offset).ok()?;
         if count > limit.count || count > self.history.len() {
             return None;
         }
@@ -296,7 +320,9 @@ impl Home {
         let Some(entry) = self.history.get_mut(at) else { return 0 };
         let before = entry.bytes() as isize;
         entry.content = Content::Json(BLANK).shared();
-        entry.bytes() as isize - before
+        let change = entry.bytes() as isize - before;
+        self.history_bytes = self.history_bytes.saturating_add_signed(change);
+        change
     }
 
     fn index(&self, offset: u64) -> Option<usize> {
@@ -323,9 +349,37 @@ impl Home {
         self.history.front().map(|e| e.time_ms.saturating_add(ttl))
     }
 
+    /// When something of the room will be over that is not over now (Unix milliseconds).
+    pub fn next_check_ms(&self, now_ms: u64) -> Option<u64> {
+        let kept = Some(self.keep_until_ms).filter(|at| *at > now_ms);
+        self.oldest_expires_ms().or(kept)
+    }
+
     /// Drops the oldest publication; returns the bytes freed.
     pub fn forget_oldest(&mut self) -> usize {
-        self.history.pop_front().map_or(0, |e| e.bytes())
+        let freed = self.history.pop_front().map_or(0, |e| e.bytes());
+        self.history_bytes = self.history_bytes.saturating_sub(freed);
+        freed
+    }
+
+    /// Drops the oldest publications while there are more than `bytes_max` bytes of them; returns
+    /// the bytes freed.
+    pub fn bound_bytes(&mut self, bytes_max: usize) -> usize {
+        let mut freed = 0;
+        while self.history_bytes > bytes_max {
+            freed += self.forget_oldest();
+        }
+        freed
+    }
+
+    /// Takes on new options; returns the bytes of the publications that these do not keep.
+    pub fn reconfigure(&mut self, options: Arc<NamespaceOptions>) -> usize {
+        self.options = options;
+        let mut freed = 0;
+        while self.history.len() > self.options.history_size {
+            freed += self.forget_oldest();
+        }
+        freed
     }
 
     /// Offset of the oldest publication kept.
@@ -335,7 +389,7 @@ impl Home {
 
     /// Bytes of history kept.
     pub fn history_bytes(&self) -> usize {
-        self.history.iter().map(Entry::bytes).sum()
+        self.history_bytes
     }
 
     /// Whether a chat payload fits the room: what it refers to is there, and the author may.

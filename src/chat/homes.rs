@@ -197,6 +197,8 @@ impl Shard {
             _ => {}
         }
         change += home.publish(now.unix_ms, content, author);
+        let room_max = self.settings.config.channel.history_room_max_size;
+        change -= home.bound_bytes(room_max) as isize;
         if home.turn_bytes() > TURN_BYTES_MAX {
             self.turn_full = true;
         }
@@ -204,6 +206,8 @@ impl Shard {
         self.metrics.publications.inc();
         self.history_bytes = self.history_bytes.saturating_add_signed(change);
         if let Some((epoch, offset)) = kept {
+            let meta_ttl_ms = self.settings.meta_ttl_ms(&home.options);
+            home.keep_until_ms = now.unix_ms.saturating_add(meta_ttl_ms);
             self.ages.push_back((index, epoch, offset));
             self.bound_history();
             self.plan_check(index);
@@ -284,8 +288,9 @@ impl Shard {
 
     // ---- bounds
 
-    fn release_home(&mut self, index: u32) {
-        if self.homes.get(index as usize).is_some_and(Home::is_unused) {
+    pub(super) fn release_home(&mut self, index: u32) {
+        let now_ms = self.now.unix_ms;
+        if self.homes.get(index as usize).is_some_and(|home| home.is_unused(now_ms)) {
             let home = self.homes.remove(index as usize);
             self.home_index.remove(&home.name);
             self.metrics.rooms.set(self.homes.len() as u64);
@@ -293,7 +298,7 @@ impl Shard {
     }
 
     /// Keeps the history of all rooms within its bound: the oldest publications go first.
-    fn bound_history(&mut self) {
+    pub(super) fn bound_history(&mut self) {
         let config = &self.settings.config.channel;
         let bytes_max = config.history_total_max_size / usize::from(self.settings.shards);
         while self.history_bytes > bytes_max || self.oldest_is_gone() {
@@ -326,7 +331,8 @@ impl Shard {
     fn plan_check(&mut self, index: u32) {
         let now = self.now;
         let Some(home) = self.home_mut(index) else { return };
-        let Some(at) = home.oldest_expires_ms().filter(|_| home.check_at_ms == 0) else { return };
+        let next = home.next_check_ms(now.unix_ms).filter(|_| home.check_at_ms == 0);
+        let Some(at) = next else { return };
         let at = now.mono_ms + at.saturating_sub(now.unix_ms).max(CHECK_MS_MIN);
         home.check_at_ms = at;
         let epoch = home.epoch.0;
@@ -358,6 +364,14 @@ impl Shard {
         self.plan_leaves(index);
     }
 
+    /// Plans anew, because the room keeps its publications for another time than before.
+    pub(super) fn replan_check(&mut self, index: u32) {
+        if let Some(home) = self.home_mut(index) {
+            home.check_at_ms = 0;
+        }
+        self.plan_check(index);
+    }
+
     /// Lets publications expire whose time is over, and leaves be told that have waited.
     pub(super) fn check_homes(&mut self) {
         while let Some(&Reverse((at, index, epoch))) = self.home_checks.peek() {
@@ -387,13 +401,15 @@ fn subscribe_result(
     recover: Option<(String, u64)>,
     limit: Limit,
 ) -> (SubscribeResult, Option<Vec<Entry>>) {
-    if !home.is_recoverable() {
+    let recoverable = home.is_recoverable();
+    if !recoverable && !home.is_positioned() {
         return Default::default();
     }
+    let recover = recover.filter(|_| recoverable);
     let was_recovering = recover.is_some();
     let missed = recover.and_then(|(epoch, offset)| home.missed(&epoch, offset, limit));
     let result = SubscribeResult {
-        recoverable: true,
+        recoverable,
         positioned: true,
         epoch: home.epoch.to_string(),
         offset: Some(home.offset),

@@ -4,8 +4,8 @@ use super::auth::Identity;
 use super::ids::{Dialect, RoomName};
 use super::peer::{PeerMessage, Publish};
 use super::session::{Pace, Purpose, Wait};
+use super::settings::Operation;
 use super::shard::{Effects, Shard};
-use crate::config::NamespaceOptions;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::Content;
 use crate::protocol::plain;
@@ -84,17 +84,15 @@ impl Shard {
         let index = self.room_index.get(channel).copied();
         let session = self.sessions.get(slot as usize).and_then(Option::as_ref);
         let member = session.zip(index).is_some_and(|(s, index)| s.membership(index).is_some());
-        let allowed = |o: &NamespaceOptions| {
-            o.allow_publish_for_client || member && o.allow_publish_for_subscriber
-        };
         let known = index.and_then(|index| self.rooms.get(index as usize));
         let home = match known {
             Some(room) => {
-                self.settings.permit_in(&room.options, channel, &author.user, allowed)?;
+                let (options, user) = (&room.options, author.user.as_str());
+                self.settings.permit_in(options, channel, user, Operation::Publish, member)?;
                 room.home
             }
             None => {
-                self.settings.permit(channel, &author.user, allowed)?;
+                self.settings.permit(channel, &author.user, Operation::Publish, member)?;
                 self.settings.home(channel)
             }
         };

@@ -16,6 +16,7 @@
 //! | [`room`] | a room's members here: who gets this turn's bytes |
 //! | [`hold`] | rooms whose bytes wait for more, where `fanout.max_delay` allows it |
 //! | [`home`] | a room at home: order, history, who has members |
+//! | `grants` | subscriptions that a token allowed |
 //! | [`nicks`] | who holds which nick (at the nick's home shard) |
 //! | [`presence`] | who is in a room (at the room's home), and who is told of it |
 //! | [`rules`] | what may be published in a room, by its namespace and the payload |
@@ -23,11 +24,12 @@
 //! | [`slow`] | who has to wait before the next message (at the room's home) |
 //! | [`nonces`] | which messages were published already (at the room's home) |
 //! | [`session`] | one connection's state |
-//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc` are its chapters |
+//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `reload` are its chapters |
 
 pub mod auth;
 mod beats;
 mod commands;
+mod grants;
 pub mod hold;
 pub mod home;
 mod homes;
@@ -39,6 +41,7 @@ pub mod nonces;
 pub mod outbox;
 pub mod peer;
 pub mod presence;
+mod reload;
 pub mod room;
 mod rpc;
 pub mod rules;

@@ -81,6 +81,11 @@ impl Presence {
         }
     }
 
+    /// Other rules from now on. Leaves that wait already keep their time.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// A connection has come. Returns what is to be announced.
     ///
     /// If a leave of the same user waits, the connection takes its place and nothing is announced.

@@ -7,6 +7,7 @@ use super::listing::{Ask, Asker, Listed};
 use super::nicks;
 use super::peer::{Author, PeerMessage};
 use super::session::Wait;
+use super::settings::Operation;
 use super::shard::{Effects, Shard};
 use crate::protocol::codes;
 use crate::protocol::command::GuestData;
@@ -85,7 +86,7 @@ impl Shard {
             return Err(codes::PERMISSION_DENIED.into());
         }
         if **present == *nick {
-            self.granted(slot, id, &nick, fx);
+            self.nick_granted(slot, id, &nick, fx);
             return Ok(());
         }
         let proof = wanted.resume;
@@ -111,7 +112,7 @@ impl Shard {
             }
             Some(nick) => {
                 self.take_nick(conn, &nick, fx);
-                self.granted(slot, id, &nick, fx);
+                self.nick_granted(slot, id, &nick, fx);
             }
         }
         self.resume(slot, fx);
@@ -141,7 +142,7 @@ impl Shard {
         }
     }
 
-    fn granted(&mut self, slot: u32, id: u32, nick: &str, fx: &mut Effects) {
+    fn nick_granted(&mut self, slot: u32, id: u32, nick: &str, fx: &mut Effects) {
         let resume = auth::resume_proof(&self.settings.keys, nick);
         self.rpc_answer(slot, id, &json!({"nick": nick, "resume": resume}), fx);
     }
@@ -240,7 +241,7 @@ impl Shard {
         let mut bytes = 64; // what stands around the list
         let settings = &self.settings;
         let may = |room: &&Listed| {
-            settings.permit(room.name.as_str(), &user, |o| o.allow_subscribe_for_client).is_ok()
+            settings.permit(room.name.as_str(), &user, Operation::Subscribe, false).is_ok()
         };
         let entries = all.iter().filter(may).map(|room| {
             let mut entry = json!({"channel": room.name.as_str(), "members": room.members});

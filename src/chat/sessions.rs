@@ -420,7 +420,9 @@ impl Shard {
         let Some(session) = self.session(slot) else { return };
         let Some(at) = session.rooms.iter().position(|m| m.room == index) else { return };
         let membership = session.rooms.swap_remove(at);
-        let Purpose::Chat(dialect) = session.purpose else { return };
+        let purpose = session.purpose;
+        self.grants.remove(slot, index);
+        let Purpose::Chat(dialect) = purpose else { return };
         // A join under way ends in `joined`, which finds nobody and leaves again.
         if membership.stage == Stage::Joining {
             return;

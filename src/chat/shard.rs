@@ -4,10 +4,11 @@
 //! [`Shard::step`] takes one input; [`Shard::end_turn`] closes a round of the event loop and hands
 //! the turn's bytes to the members; [`Shard::pop_writable`] and [`Shard::take_outbox`] say what to
 //! send. It never waits, reads a clock or draws a random number. Its chapters are other files of this
-//! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`,
-//! `who`, `rpc`. Tests: `chat/tests`.
+//! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `reload`. Tests:
+//! `chat/tests`.
 
 use super::auth::{self, Identity, TokenError};
+use super::grants::Grants;
 use super::hold::Hold;
 use super::home::Home;
 use super::ids::{ClientId, Dialect, Epoch, RoomName, ShardId};
@@ -18,7 +19,7 @@ use super::outbox::Chunks;
 use super::peer::{Barrier, PeerMessage};
 use super::room::Room;
 use super::session::{Purpose, Session, Wait};
-use super::settings::Settings;
+use super::settings::{Operation, Settings};
 use super::slow::Slow;
 use super::wheel::Wheel;
 use crate::metrics::Cells;
@@ -102,6 +103,8 @@ pub enum Input<'a> {
     },
     /// Time passed: [`Shard::next_deadline_ms`] may be over.
     Tick,
+    /// The configuration or a key set has changed.
+    Settings(Arc<Settings>),
     /// The process shuts down: take no commands any more.
     Drain,
 }
@@ -182,6 +185,7 @@ pub struct Shard {
     pub(super) slow: Slow,
     pub(super) listing: Listing,
     pub(super) nicks: Nicks,
+    pub(super) grants: Grants,
     pub(super) wheel: Wheel,
     pub(super) fired: Vec<u64>,
     pub(super) writable: VecDeque<u32>,
@@ -224,6 +228,7 @@ impl Shard {
             slow: Slow::new(hasher(), slow_max),
             listing: Listing::default(),
             nicks: Nicks::new(hasher(), grace_ms),
+            grants: Grants::default(),
             wheel: Wheel::new(now.mono_ms),
             fired: Vec::new(),
             writable: VecDeque::new(),
@@ -258,6 +263,7 @@ impl Shard {
                 }
             }
             Input::Tick => self.tick(fx),
+            Input::Settings(settings) => self.reconfigure(settings),
             Input::Drain => self.start_drain(fx),
         }
     }
@@ -273,9 +279,8 @@ impl Shard {
         let Endpoint::Plain { room, name, token } = endpoint else {
             return Ok(Identity::Anonymous);
         };
-        let key = &settings.config.client.token.hmac_secret_key;
         let identity = match (token, name) {
-            (Some(token), _) => match auth::verify(token, key, unix_ms / 1_000) {
+            (Some(token), _) => match settings.verifier.connection(token, unix_ms / 1_000) {
                 Ok(user) => Identity::User(Box::new(user)),
                 Err(TokenError::Expired) => return Err((401, "the token has expired")),
                 Err(TokenError::Invalid) => return Err((401, "the token is not valid here")),
@@ -289,7 +294,7 @@ impl Shard {
             (None, None) if settings.anonymous => Identity::Anonymous,
             (None, _) => return Err((401, "a token is required")),
         };
-        match settings.permit(room, &identity.user(), |o| o.allow_subscribe_for_client) {
+        match settings.permit(room, &identity.user(), Operation::Subscribe, false) {
             Ok(_) => Ok(identity),
             Err(codes::PERMISSION_DENIED) => Err((403, "this room is not open to you")),
             Err(codes::UNKNOWN_CHANNEL) => Err((404, "there is no such kind of room")),
@@ -377,7 +382,11 @@ impl Shard {
     /// When [`Input::Tick`] is wanted, in monotonic milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let check = self.home_checks.peek().map(|Reverse((at, ..))| *at);
-        let others = [check, self.hold.next_ms(), self.listing.next_ms()];
+        let ends = self
+            .grants
+            .next_ms()
+            .map(|at| self.now.mono_ms.saturating_add(at.saturating_sub(self.now.unix_ms)));
+        let others = [check, self.hold.next_ms(), self.listing.next_ms(), ends];
         self.wheel.next_ms().into_iter().chain(others.into_iter().flatten()).min()
     }
 

@@ -9,7 +9,7 @@ use super::room::{Pending, Room};
 use super::session::{Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes::{self, ErrorCode};
-use crate::protocol::messages::Reply;
+use crate::protocol::messages::{Body, Reply};
 use crate::protocol::{plain, reply};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -43,7 +43,10 @@ impl Shard {
         if let Some(room) = self.rooms.get_mut(index as usize) {
             room.group(dialect).add(conn.slot);
         }
-        if let Some(answer) = answer {
+        if let Some(mut answer) = answer {
+            if let Some(Body::Subscribe(result)) = &mut answer.reply.body {
+                self.complete(conn.slot, index, result);
+            }
             self.answer(conn.slot, &answer, fx);
         }
         self.room_answered(conn, index, fx);
@@ -71,6 +74,7 @@ impl Shard {
         if !here {
             return;
         }
+        self.grants.remove(conn.slot, index);
         self.metrics.command_errors.inc();
         if self.is_plain(conn.slot) {
             self.notice(conn.slot, "* no more rooms can be opened", fx);

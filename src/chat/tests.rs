@@ -24,8 +24,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 mod encodings;
+mod grants;
 mod holding;
 mod model;
+mod options;
 mod presence;
 mod rpc;
 mod rules;
@@ -234,6 +236,17 @@ impl World {
         let index = self.open_with(shard, endpoint, identity, Encoding::Protobuf);
         self.say(index, json!({"id": 1, "connect": {}}));
         index
+    }
+
+    /// Says a command and returns the whole reply.
+    fn ask(&mut self, index: usize, command: Value) -> Value {
+        self.take(index);
+        self.say(index, command.clone());
+        self.settle();
+        let got = self.take(index);
+        let replies = got.iter().filter_map(|text| serde_json::from_str::<Value>(text).ok());
+        let mut replies = replies.filter(|reply| reply["id"] == command["id"]);
+        replies.next().unwrap_or_else(|| panic!("no reply to {command}: {got:?}"))
     }
 
     /// A protocol client with a nick.

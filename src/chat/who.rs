@@ -5,6 +5,7 @@ use super::ids::RoomName;
 use super::peer::{Answer, PeerMessage, PresenceRequest};
 use super::presence::{Presence, Rules};
 use super::session::Wait;
+use super::settings::Operation;
 use super::shard::{Effects, Shard};
 use crate::config::NamespaceOptions;
 use crate::protocol::codes;
@@ -18,15 +19,18 @@ const CLIENT_ID_BYTES: usize = 40;
 impl Shard {
     /// What a room with `options` keeps of who is there; `None`: nothing.
     pub(super) fn new_presence(&self, options: &NamespaceOptions) -> Option<Box<Presence>> {
-        if !options.presence && !options.join_leave {
-            return None;
-        }
-        let config = &self.settings.config.presence;
-        let rules = Rules {
-            grace_ms: config.grace.as_millis() as u64,
-            announce_max: if options.join_leave { config.announce_max } else { 0 },
-        };
+        let rules = self.presence_rules(options)?;
         Some(Box::new(Presence::new(self.settings.hasher.clone(), rules)))
+    }
+
+    /// What a room with `options` tells of who comes and goes; `None`: it does not want to know.
+    pub(super) fn presence_rules(&self, options: &NamespaceOptions) -> Option<Rules> {
+        let config = &self.settings.config.presence;
+        let announced = options.join_leave && options.force_push_join_leave;
+        (options.presence || options.join_leave).then_some(Rules {
+            grace_ms: config.grace.as_millis() as u64,
+            announce_max: if announced { config.announce_max } else { 0 },
+        })
     }
 
     /// Asks a room's home who is there; the connection waits for the answer, which may be large.
@@ -40,9 +44,7 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let member = self.is_member(slot, channel);
         let user = self.user(slot);
-        let options = self.settings.permit(channel, &user, |o| {
-            o.allow_presence_for_client || member && o.allow_presence_for_subscriber
-        })?;
+        let options = self.settings.permit(channel, &user, Operation::Presence, member)?;
         if !options.presence {
             return Err(codes::NOT_AVAILABLE.into());
         }

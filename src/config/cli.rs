@@ -3,14 +3,15 @@
 //! Owns the flags and their help. It never decides what a value means: flags become settings in
 //! `config/load.rs`. Tests: `config/tests.rs`.
 
-use super::print;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use super::{duration, print};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the command line asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Serve.
     Run,
@@ -18,6 +19,23 @@ pub enum Action {
     Check,
     /// Print the merged configuration, and leave.
     Print,
+    /// Print the default configuration, and leave.
+    PrintDefault,
+    /// Print a token, and leave.
+    Token(TokenRequest),
+}
+
+/// A token that an operator wants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenRequest {
+    /// Claim `sub`.
+    pub user: String,
+    /// Claim `channel`: the room of a subscription token. `None`: a connection token.
+    pub channel: Option<String>,
+    /// From now to the claim `exp`. Zero: no such claim.
+    pub ttl: Duration,
+    /// Claim `info`.
+    pub info: Option<Value>,
 }
 
 /// A chat server: WebSocket clients, a chat page and metrics on one port.
@@ -28,9 +46,13 @@ pub enum Action {
 #[derive(Debug, Parser)]
 #[command(name = "ringchat", version)]
 pub(super) struct Cli {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    command: Option<Task>,
+
     /// Configuration file; its ending says what it is: .toml, .json, .yaml or .yml
     /// [environment: RINGCHAT_CONFIG] [default: none]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
 
     /// Address to listen on; may be given more than once; port 0: the kernel chooses
@@ -64,7 +86,7 @@ pub(super) struct Cli {
     /// Set any key of the configuration, such as client.ping_interval=10s; may be given more than
     /// once; lists are comma-separated. Other users of the machine can read a command line: put
     /// secrets into the file or the environment
-    #[arg(long, value_name = "KEY=VALUE", value_parser = check_set)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = check_set, global = true)]
     pub(super) set: Vec<String>,
 
     /// Check the configuration, say what is wrong, and leave: exit code 0 or 2
@@ -74,6 +96,33 @@ pub(super) struct Cli {
     /// Print the merged configuration as TOML with every key explained, and leave
     #[arg(long, conflicts_with = "check_config")]
     print_config: bool,
+}
+
+/// What can be done instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+enum Task {
+    /// Print a client's token, signed with the key of the configuration (HS256)
+    Token {
+        /// User id (claim sub); "" is an anonymous client
+        #[arg(long, value_name = "USER")]
+        user: String,
+
+        /// Room: makes it a token to subscribe to this room, not one to connect
+        #[arg(long, value_name = "ROOM")]
+        channel: Option<String>,
+
+        /// How long it is valid; 0s: for ever
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse)]
+        ttl: Duration,
+
+        /// What others see of the user (claim info), as JSON
+        #[arg(long, value_name = "JSON", value_parser = check_json)]
+        info: Option<Value>,
+    },
+    /// Check the configuration, say what is wrong, and leave: exit code 0 or 2
+    CheckConfig,
+    /// Print the default configuration as TOML with every key explained, and leave
+    DefaultConfig,
 }
 
 impl Cli {
@@ -87,10 +136,18 @@ impl Cli {
 
     /// What is asked for.
     pub(super) fn action(&self) -> Action {
-        match (self.check_config, self.print_config) {
-            (true, _) => Action::Check,
-            (_, true) => Action::Print,
-            _ => Action::Run,
+        match &self.command {
+            Some(Task::Token { user, channel, ttl, info }) => Action::Token(TokenRequest {
+                user: user.clone(),
+                channel: channel.clone(),
+                ttl: *ttl,
+                info: info.clone(),
+            }),
+            Some(Task::CheckConfig) => Action::Check,
+            Some(Task::DefaultConfig) => Action::PrintDefault,
+            None if self.check_config => Action::Check,
+            None if self.print_config => Action::Print,
+            None => Action::Run,
         }
     }
 
@@ -125,6 +182,10 @@ fn check_set(pair: &str) -> Result<String, String> {
         Some((key, _)) if !key.trim().is_empty() => Ok(pair.to_owned()),
         _ => Err("expected KEY=VALUE".to_owned()),
     }
+}
+
+fn check_json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|e| format!("this is no JSON: {e}"))
 }
 
 /// Key and value of a `--set`.

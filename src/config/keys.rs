@@ -13,12 +13,18 @@ pub enum Kind {
     Choice,
     /// A whole number, 0 to 4,294,967,295.
     Count,
+    /// A TCP port, 0 to 65,535.
+    Port,
     /// A size: a whole number of bytes.
     Bytes,
     /// A time such as `"250ms"`, `"25s"`, `"24h"`.
     Duration,
     /// A text that is never shown again.
     Secret,
+    /// A text.
+    Text,
+    /// `"stream"` or `"cache"`.
+    RecoveryMode,
     /// A list of texts; comma-separated in the environment and in `--set`.
     Texts,
     /// A list of `ADDR:PORT`; comma-separated in the environment and in `--set`.
@@ -32,10 +38,11 @@ impl Kind {
     pub fn unit(self) -> &'static str {
         match self {
             Kind::Bool | Kind::Choice => "true or false",
-            Kind::Count => "number",
+            Kind::Count | Kind::Port => "number",
             Kind::Bytes => "bytes",
             Kind::Duration => "time (\"250ms\", \"25s\", \"24h\")",
-            Kind::Secret => "text",
+            Kind::Secret | Kind::Text => "text",
+            Kind::RecoveryMode => "\"stream\" or \"cache\"",
             Kind::Texts => "list of texts",
             Kind::Addresses => "list of ADDR:PORT",
             Kind::Namespaces => "list of namespaces",
@@ -148,6 +155,18 @@ pub const KEYS: &[Key] = &[
         "From the upgrade to the first connect command; later: disconnect 3502.",
     ),
     key(
+        "client.expired_close_delay",
+        Kind::Duration,
+        "A connection outlives its token by this long, so that the client can refresh it; later: \
+         disconnect 3005.",
+    ),
+    key(
+        "client.expired_sub_close_delay",
+        Kind::Duration,
+        "A subscription outlives its token by this long, so that the client can refresh it; later: \
+         unsubscribed with 2501.",
+    ),
+    key(
         "client.nick_grace",
         Kind::Duration,
         "A guest's nick stays reserved for this long after its connection ended.",
@@ -155,8 +174,92 @@ pub const KEYS: &[Key] = &[
     key(
         "client.token.hmac_secret_key",
         Kind::Secret,
-        "Key of HMAC-signed client tokens (JWT: HS256, HS384, HS512), at least 32 bytes. Empty: \
-         tokens are not taken.",
+        "Key of tokens (JWT) signed with HMAC (HS256, HS384, HS512), at least 32 bytes. Empty: \
+         none. Without any key, tokens are not taken.",
+    ),
+    key(
+        "client.token.rsa_public_key",
+        Kind::Text,
+        "Public key of tokens signed with RSA (RS256, RS384, RS512), 2048 bits or more, in PEM. \
+         Empty: none.",
+    ),
+    key(
+        "client.token.ecdsa_public_key",
+        Kind::Text,
+        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: curve P-384), in PEM. \
+         Empty: none.",
+    ),
+    key(
+        "client.token.jwks_public_endpoint",
+        Kind::Text,
+        "URL (http or https) of a JWKS, the public keys of RSA- and ECDSA-signed tokens; a \
+         token's kid says which. It has to answer before ringchat starts. Empty: none.",
+    ),
+    key(
+        "client.token.jwks_file",
+        Kind::Text,
+        "Path of a file that holds a JWKS. Empty: none. Excludes jwks_public_endpoint.",
+    ),
+    key(
+        "client.token.jwks_refresh",
+        Kind::Duration,
+        "Between two readings of the JWKS, at least 1s; one that fails leaves the keys as they are.",
+    ),
+    key(
+        "client.token.audience",
+        Kind::Text,
+        "What a token's aud claim has to be, or to contain. Empty: anything.",
+    ),
+    key("client.token.issuer", Kind::Text, "What a token's iss claim has to be. Empty: anything."),
+    key(
+        "client.subscription_token.enabled",
+        Kind::Bool,
+        "Subscription tokens have keys and claims of their own: those of this section. If not, \
+         they are checked like connection tokens.",
+    ),
+    key(
+        "client.subscription_token.hmac_secret_key",
+        Kind::Secret,
+        "Key of tokens (JWT) signed with HMAC (HS256, HS384, HS512), at least 32 bytes. Empty: \
+         none.",
+    ),
+    key(
+        "client.subscription_token.rsa_public_key",
+        Kind::Text,
+        "Public key of tokens signed with RSA (RS256, RS384, RS512), 2048 bits or more, in PEM. \
+         Empty: none.",
+    ),
+    key(
+        "client.subscription_token.ecdsa_public_key",
+        Kind::Text,
+        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: curve P-384), in PEM. \
+         Empty: none.",
+    ),
+    key(
+        "client.subscription_token.jwks_public_endpoint",
+        Kind::Text,
+        "URL (http or https) of a JWKS, the public keys of RSA- and ECDSA-signed tokens; a \
+         token's kid says which. It has to answer before ringchat starts. Empty: none.",
+    ),
+    key(
+        "client.subscription_token.jwks_file",
+        Kind::Text,
+        "Path of a file that holds a JWKS. Empty: none. Excludes jwks_public_endpoint.",
+    ),
+    key(
+        "client.subscription_token.jwks_refresh",
+        Kind::Duration,
+        "Between two readings of the JWKS, at least 1s; one that fails leaves the keys as they are.",
+    ),
+    key(
+        "client.subscription_token.audience",
+        Kind::Text,
+        "What a token's aud claim has to be, or to contain. Empty: anything.",
+    ),
+    key(
+        "client.subscription_token.issuer",
+        Kind::Text,
+        "What a token's iss claim has to be. Empty: anything.",
     ),
     key(
         "websocket.message_size_limit",
@@ -177,6 +280,18 @@ pub const KEYS: &[Key] = &[
          go on.",
     ),
     key("channel.rooms_max", Kind::Count, "Rooms in all; above it a join is refused (error 106)."),
+    key(
+        "channel.history_room_max_size",
+        Kind::Bytes,
+        "Bytes of history of one room; above it its oldest publications go first.",
+    ),
+    key(
+        "channel.history_meta_ttl",
+        Kind::Duration,
+        "How long after its last publication a room keeps its epoch and offset, even if nobody is \
+         in it and the publications are gone, where its namespace does not say: who comes back \
+         within this time learns whether it missed any. \"0s\": as long as its publications.",
+    ),
     key(
         "channel.history_total_max_size",
         Kind::Bytes,
@@ -202,8 +317,8 @@ pub const KEYS: &[Key] = &[
     key(
         "presence.grace",
         Kind::Duration,
-        "A user who is back in a room within this time was never away: neither the leave nor the \
-         join is announced. \"0s\": both are, at once.",
+        "A user who is back in a room within this time, at most 10m, was never away: neither the \
+         leave nor the join is announced. \"0s\": both are, at once.",
     ),
     key(
         "presence.max_members",
@@ -237,6 +352,18 @@ pub const KEYS: &[Key] = &[
         "A kept-alive HTTP connection is closed after this long without a request; so is one whose \
          client takes longer than this to take an answer.",
     ),
+    key(
+        "http_server.internal_port",
+        Kind::Port,
+        "Port, besides those of listen, for metrics, health and the server API; they are then \
+         served there only. 0: no such port.",
+    ),
+    key("http_server.internal_address", Kind::Text, "IP address of that port. Empty: 127.0.0.1."),
+    key(
+        "http_api.key",
+        Kind::Secret,
+        "What a caller of the server API (/api) has to show. Empty: there is no API.",
+    ),
     key("shutdown.spread", Kind::Duration, "Clients are told to leave spread over this time."),
     key("shutdown.timeout", Kind::Duration, "The process is out within this time."),
 ];
@@ -264,13 +391,44 @@ pub const OPTIONS: &[Key] = &[
         Kind::Duration,
         "How long a publication is kept. \"0s\": no history. Goes with history_size.",
     ),
-    key("force_recovery", Kind::Bool, "Every subscriber may recover what it missed."),
+    key(
+        "history_meta_ttl",
+        Kind::Duration,
+        "As channel.history_meta_ttl, for these rooms; no shorter than history_ttl. \"0s\": what \
+         that key says.",
+    ),
+    key(
+        "force_positioning",
+        Kind::Bool,
+        "Every subscriber is told its position in the stream. Needs a history.",
+    ),
+    key(
+        "force_recovery",
+        Kind::Bool,
+        "Every subscriber may recover what it missed. Needs a history.",
+    ),
+    key(
+        "force_recovery_mode",
+        Kind::RecoveryMode,
+        "What a recovery brings: all that was missed (stream), or the newest publication (cache).",
+    ),
     key("presence", Kind::Bool, "Who is in a room can be asked."),
-    key("join_leave", Kind::Bool, "Joins and leaves are pushed to every member."),
+    key("join_leave", Kind::Bool, "Joins and leaves are events of the room."),
+    key(
+        "force_push_join_leave",
+        Kind::Bool,
+        "Joins and leaves are pushed to every member. Needs join_leave.",
+    ),
     key(
         "droppable",
         Kind::Bool,
         "Publications are notices that may be dropped for a slow member (typing).",
+    ),
+    key(
+        "channel_regex",
+        Kind::Text,
+        "What a room's name, without its namespace, has to match, such as ^[a-z0-9-]+$; other \
+         names are refused (error 107). Empty: anything.",
     ),
     key(
         "allow_user_limited_channels",
@@ -278,9 +436,29 @@ pub const OPTIONS: &[Key] = &[
         "Rooms named ns:#alice,bob are for these users alone.",
     ),
     key("allow_subscribe_for_client", Kind::Bool, "Clients may subscribe."),
+    key(
+        "allow_subscribe_for_anonymous",
+        Kind::Bool,
+        "Anonymous clients (user \"\") may subscribe where clients may.",
+    ),
     key("allow_publish_for_client", Kind::Bool, "Clients may publish without having joined."),
     key("allow_publish_for_subscriber", Kind::Bool, "Members may publish."),
+    key(
+        "allow_publish_for_anonymous",
+        Kind::Bool,
+        "Anonymous clients may publish where clients or members may.",
+    ),
+    key(
+        "allow_history_for_client",
+        Kind::Bool,
+        "Clients may read the history without having joined.",
+    ),
     key("allow_history_for_subscriber", Kind::Bool, "Members may read the history."),
+    key(
+        "allow_history_for_anonymous",
+        Kind::Bool,
+        "Anonymous clients may read the history where clients or members may.",
+    ),
     key(
         "allow_presence_for_client",
         Kind::Bool,
@@ -288,9 +466,9 @@ pub const OPTIONS: &[Key] = &[
     ),
     key("allow_presence_for_subscriber", Kind::Bool, "Members may ask who is in the room."),
     key(
-        "allow_anonymous",
+        "allow_presence_for_anonymous",
         Kind::Bool,
-        "The permissions above hold for anonymous clients (user \"\") too.",
+        "Anonymous clients may ask who is in a room where clients or members may.",
     ),
 ];
 

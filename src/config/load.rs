@@ -199,12 +199,13 @@ impl Given<'_> {
                 Given::Text("false") => Ok(Value::Bool(false)),
                 _ => Err(expected("true or false")),
             },
-            Kind::Count | Kind::Bytes => {
+            Kind::Count | Kind::Port | Kind::Bytes => {
                 let number = match self {
                     Given::Typed(value) => value.as_u64(),
                     Given::Text(text) => text.parse().ok(),
                 };
                 let (what, highest) = match kind {
+                    Kind::Port => ("a port from 0 to 65535", u64::from(u16::MAX)),
                     Kind::Count => ("a whole number from 0 to 4294967295", u64::from(u32::MAX)),
                     _ => ("a whole number of bytes", i64::MAX as u64),
                 };
@@ -219,7 +220,15 @@ impl Given<'_> {
                     text.ok_or_else(|| expected("a time such as \"250ms\", \"25s\" or \"24h\""))?;
                 duration::parse(text).map(|d| Value::from(duration::format(d)))
             }
-            Kind::Secret => match self {
+            Kind::RecoveryMode => {
+                let text = match self {
+                    Given::Typed(value) => value.as_str(),
+                    Given::Text(text) => Some(text),
+                };
+                let known = text.filter(|t| matches!(*t, "stream" | "cache"));
+                known.map(Value::from).ok_or_else(|| expected("\"stream\" or \"cache\""))
+            }
+            Kind::Secret | Kind::Text => match self {
                 Given::Typed(Value::String(text)) => Ok(Value::from(text.as_str())),
                 Given::Text(text) => Ok(Value::from(text)),
                 Given::Typed(_) => Err(expected("a text")),

@@ -11,6 +11,7 @@
 //! | `load.rs` | file + environment + flags -> [`Config`] |
 //! | `validate.rs` | contradictions; who may come in |
 //! | `print.rs` | `--print-config` and the list of keys in `--help` |
+//! | `reload.rs` | what of a new configuration a running server takes on |
 //! | `tests.rs` | the tests of all of them |
 
 mod cli;
@@ -18,13 +19,15 @@ mod duration;
 pub mod keys;
 mod load;
 mod print;
+mod reload;
 #[cfg(test)]
 mod tests;
 mod validate;
 
-pub use cli::Action;
+pub use cli::{Action, TokenRequest};
 pub use load::{ConfigError, Loaded, load};
 pub use print::to_toml;
+pub use reload::for_running;
 pub use validate::Problem;
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +56,8 @@ pub struct Config {
     pub fanout: FanoutConfig,
     /// The HTTP side.
     pub http_server: HttpConfig,
+    /// The server API.
+    pub http_api: HttpApiConfig,
     /// Orderly shutdown.
     pub shutdown: ShutdownConfig,
 }
@@ -70,8 +75,10 @@ pub struct ClientConfig {
     pub allow_guests: Option<bool>,
     /// Clients may come without token and nick. `None`: as `allow_guests`' default.
     pub allow_anonymous_connect_without_token: Option<bool>,
-    /// How tokens are checked.
+    /// How connection tokens are checked.
     pub token: TokenConfig,
+    /// How subscription tokens are checked, if not like connection tokens.
+    pub subscription_token: SubscriptionTokenConfig,
     /// WebSocket connections in all. 0: as many as the descriptor limit allows.
     pub connection_limit: usize,
     /// WebSocket connections per client address. 0: no limit.
@@ -96,25 +103,81 @@ pub struct ClientConfig {
     /// From the upgrade to the first `connect` command; later: disconnect 3502.
     #[serde(with = "duration")]
     pub stale_close_delay: Duration,
+    /// A connection outlives its token by this long, so that the client can refresh it; later:
+    /// disconnect 3005.
+    #[serde(with = "duration")]
+    pub expired_close_delay: Duration,
+    /// A subscription outlives its token by this long; later: unsubscribed with 2501.
+    #[serde(with = "duration")]
+    pub expired_sub_close_delay: Duration,
     /// A guest's nick stays reserved for this long after its connection ended.
     #[serde(with = "duration")]
     pub nick_grace: Duration,
 }
 
-/// How client tokens (JWT) are checked.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+/// How tokens (JWT) are checked: keys by kind, and claims that have to fit.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenConfig {
-    /// Key of HMAC-signed tokens (HS256, HS384, HS512). Empty: tokens are not taken.
+    /// Key of HMAC-signed tokens (HS256, HS384, HS512). Empty: none.
     pub hmac_secret_key: String,
+    /// Public key, in PEM, of RSA-signed tokens (RS256, RS384, RS512). Empty: none.
+    pub rsa_public_key: String,
+    /// Public key, in PEM, of ECDSA-signed tokens (ES256, ES384). Empty: none.
+    pub ecdsa_public_key: String,
+    /// Where the keys of RSA- and ECDSA-signed tokens are published as a JWKS. Empty: nowhere.
+    pub jwks_public_endpoint: String,
+    /// A file that holds a JWKS. Empty: none.
+    pub jwks_file: String,
+    /// Between two fetches of the JWKS, from the endpoint or the file.
+    #[serde(with = "duration")]
+    pub jwks_refresh: Duration,
+    /// What the claim `aud` has to be, or to contain. Empty: anything.
+    pub audience: String,
+    /// What the claim `iss` has to be. Empty: anything.
+    pub issuer: String,
 }
 
-/// Says whether there is a key, never which.
+impl TokenConfig {
+    /// Whether there is a key to check tokens with.
+    pub fn has_key(&self) -> bool {
+        let keys = [&self.hmac_secret_key, &self.rsa_public_key, &self.ecdsa_public_key];
+        keys.iter().any(|key| !key.is_empty()) || self.has_jwks()
+    }
+
+    /// Whether keys come from a JWKS.
+    pub fn has_jwks(&self) -> bool {
+        !self.jwks_public_endpoint.is_empty() || !self.jwks_file.is_empty()
+    }
+}
+
+/// Says whether there is a secret key, never which.
 impl std::fmt::Debug for TokenConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key = if self.hmac_secret_key.is_empty() { "none" } else { "set" };
-        f.debug_struct("TokenConfig").field("hmac_secret_key", &key).finish()
+        f.debug_struct("TokenConfig")
+            .field("hmac_secret_key", &shown_secret(&self.hmac_secret_key))
+            .field("rsa_public_key", &self.rsa_public_key)
+            .field("ecdsa_public_key", &self.ecdsa_public_key)
+            .field("jwks_public_endpoint", &self.jwks_public_endpoint)
+            .field("jwks_file", &self.jwks_file)
+            .finish_non_exhaustive()
     }
+}
+
+fn shown_secret(secret: &str) -> &'static str {
+    if secret.is_empty() { "none" } else { "set" }
+}
+
+/// How subscription tokens are checked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SubscriptionTokenConfig {
+    /// Subscription tokens have keys and claims of their own: those below. If not, they are
+    /// checked like connection tokens.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Their keys and claims.
+    #[serde(flatten)]
+    pub token: TokenConfig,
 }
 
 /// WebSocket limits.
@@ -137,6 +200,12 @@ pub struct ChannelConfig {
     pub nonces_max: usize,
     /// Users who have to wait in slow mode, in all rooms; above it who waits the shortest may go on.
     pub slow_mode_max: usize,
+    /// Bytes of history of one room; above it its oldest publications go first.
+    pub history_room_max_size: usize,
+    /// How long after its last publication a room keeps its position, where its namespace does not
+    /// say. 0: as long as its publications.
+    #[serde(with = "duration")]
+    pub history_meta_ttl: Duration,
     /// Bytes of history in all; above it the oldest publications go first.
     pub history_total_max_size: usize,
     /// Publications that one recovery or history reply may carry.
@@ -173,30 +242,61 @@ pub struct NamespaceOptions {
     /// How long a publication is kept.
     #[serde(with = "duration")]
     pub history_ttl: Duration,
+    /// How long after its last publication a room keeps its position. 0: as
+    /// `channel.history_meta_ttl` says.
+    #[serde(with = "duration")]
+    pub history_meta_ttl: Duration,
+    /// Every subscriber learns its position in the stream, and is told of a gap.
+    pub force_positioning: bool,
     /// Every subscriber may recover what it missed.
     pub force_recovery: bool,
+    /// What a recovery brings.
+    pub force_recovery_mode: RecoveryMode,
     /// Who is in a room can be asked.
     pub presence: bool,
-    /// Joins and leaves are pushed to every member.
+    /// Joins and leaves are events of the room.
     pub join_leave: bool,
+    /// Joins and leaves are pushed to every member.
+    pub force_push_join_leave: bool,
     /// Publications are notices that may be dropped for a slow member (typing).
     pub droppable: bool,
+    /// What a room's name, behind the namespace, has to match. Empty: anything.
+    pub channel_regex: String,
     /// Rooms named `ns:#alice,bob` are for these users alone.
     pub allow_user_limited_channels: bool,
     /// Clients may subscribe.
     pub allow_subscribe_for_client: bool,
+    /// What clients may do by subscribing, anonymous clients (user `""`) may, too.
+    pub allow_subscribe_for_anonymous: bool,
     /// Clients may publish without having joined.
     pub allow_publish_for_client: bool,
     /// Members may publish.
     pub allow_publish_for_subscriber: bool,
+    /// What the two keys above allow, they allow anonymous clients, too.
+    pub allow_publish_for_anonymous: bool,
+    /// Clients may read the history without having joined.
+    pub allow_history_for_client: bool,
     /// Members may read the history.
     pub allow_history_for_subscriber: bool,
+    /// What the two keys above allow, they allow anonymous clients, too.
+    pub allow_history_for_anonymous: bool,
     /// Clients may ask who is in a room without having joined.
     pub allow_presence_for_client: bool,
     /// Members may ask who is in a room.
     pub allow_presence_for_subscriber: bool,
-    /// The permissions above hold for anonymous clients (user `""`) too.
-    pub allow_anonymous: bool,
+    /// What the two keys above allow, they allow anonymous clients, too.
+    pub allow_presence_for_anonymous: bool,
+}
+
+/// What a recovery brings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecoveryMode {
+    /// All that was missed.
+    #[default]
+    Stream,
+    /// The newest publication, whatever was missed.
+    Cache,
 }
 
 /// Who is there.
@@ -238,6 +338,25 @@ pub struct HttpConfig {
     /// takes longer than this to take an answer.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
+    /// Port, besides those of `listen`, for metrics, health and the server API. 0: none.
+    pub internal_port: u16,
+    /// IP address of that port. Empty: loopback.
+    pub internal_address: String,
+}
+
+/// The server API.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpApiConfig {
+    /// What a caller has to show. Empty: the API is off.
+    pub key: String,
+}
+
+/// Says whether there is a key, never which.
+impl std::fmt::Debug for HttpApiConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpApiConfig").field("key", &shown_secret(&self.key)).finish()
+    }
 }
 
 /// Orderly shutdown.
@@ -264,6 +383,7 @@ impl Default for Config {
             presence: PresenceConfig::default(),
             fanout: FanoutConfig::default(),
             http_server: HttpConfig::default(),
+            http_api: HttpApiConfig::default(),
             shutdown: ShutdownConfig::default(),
         }
     }
@@ -277,6 +397,7 @@ impl Default for ClientConfig {
             allow_guests: None,
             allow_anonymous_connect_without_token: None,
             token: TokenConfig::default(),
+            subscription_token: SubscriptionTokenConfig::default(),
             connection_limit: 0,
             connection_limit_per_address: 0,
             channel_limit: 128,
@@ -287,7 +408,24 @@ impl Default for ClientConfig {
             ping_interval: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(8),
             stale_close_delay: Duration::from_secs(10),
+            expired_close_delay: Duration::from_secs(25),
+            expired_sub_close_delay: Duration::from_secs(25),
             nick_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for TokenConfig {
+    fn default() -> Self {
+        TokenConfig {
+            hmac_secret_key: String::new(),
+            rsa_public_key: String::new(),
+            ecdsa_public_key: String::new(),
+            jwks_public_endpoint: String::new(),
+            jwks_file: String::new(),
+            jwks_refresh: Duration::from_secs(5 * 60),
+            audience: String::new(),
+            issuer: String::new(),
         }
     }
 }
@@ -302,10 +440,12 @@ impl Default for ChannelConfig {
     fn default() -> Self {
         let open = NamespaceOptions {
             allow_subscribe_for_client: true,
-            allow_publish_for_subscriber: true,
+            allow_subscribe_for_anonymous: true,
             allow_publish_for_client: true,
+            allow_publish_for_subscriber: true,
+            allow_publish_for_anonymous: true,
             allow_history_for_subscriber: true,
-            allow_anonymous: true,
+            allow_history_for_anonymous: true,
             ..NamespaceOptions::default()
         };
         let chat = NamespaceOptions {
@@ -316,12 +456,17 @@ impl Default for ChannelConfig {
             presence: true,
             join_leave: true,
             allow_presence_for_subscriber: true,
+            force_push_join_leave: true,
             allow_publish_for_client: false,
+            allow_presence_for_anonymous: true,
             ..open.clone()
         };
         let dm = NamespaceOptions {
             allow_user_limited_channels: true,
-            allow_anonymous: false,
+            allow_subscribe_for_anonymous: false,
+            allow_publish_for_anonymous: false,
+            allow_history_for_anonymous: false,
+            allow_presence_for_anonymous: false,
             ..chat.clone()
         };
         let typing =
@@ -331,6 +476,9 @@ impl Default for ChannelConfig {
             rooms_max: 1_000_000,
             nonces_max: 1_000_000,
             slow_mode_max: 1_000_000,
+            // 500 publications, the history of a chat room, of the largest size there is: 64 KiB.
+            history_room_max_size: 64 * 1024 * 1024,
+            history_meta_ttl: Duration::ZERO,
             history_total_max_size: 1024 * 1024 * 1024,
             recovery_max_publication_limit: 300,
             without_namespace: open,
@@ -352,18 +500,27 @@ impl Default for NamespaceOptions {
             slow_mode: Duration::ZERO,
             history_size: 0,
             history_ttl: Duration::ZERO,
+            history_meta_ttl: Duration::ZERO,
+            force_positioning: false,
             force_recovery: false,
+            force_recovery_mode: RecoveryMode::Stream,
             presence: false,
             join_leave: false,
+            force_push_join_leave: false,
             droppable: false,
+            channel_regex: String::new(),
             allow_user_limited_channels: false,
             allow_subscribe_for_client: false,
+            allow_subscribe_for_anonymous: false,
             allow_publish_for_client: false,
             allow_publish_for_subscriber: false,
+            allow_publish_for_anonymous: false,
+            allow_history_for_client: false,
             allow_history_for_subscriber: false,
+            allow_history_for_anonymous: false,
             allow_presence_for_client: false,
             allow_presence_for_subscriber: false,
-            allow_anonymous: false,
+            allow_presence_for_anonymous: false,
         }
     }
 }
@@ -381,6 +538,8 @@ impl Default for HttpConfig {
             head_timeout: Duration::from_secs(10),
             head_size_limit: 16 * 1024,
             idle_timeout: Duration::from_secs(75),
+            internal_port: 0,
+            internal_address: String::new(),
         }
     }
 }

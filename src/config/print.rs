@@ -86,6 +86,7 @@ pub(super) fn shown(key: &Key, value: &Value) -> String {
             let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
             items.join(", ")
         }
+        Value::String(text) if text.is_empty() => "none".to_owned(),
         Value::String(text) => text.clone(),
         _ => value.to_string(),
     }

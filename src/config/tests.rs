@@ -9,6 +9,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 mod contradictions;
+mod reload;
+
+const SUBSCRIPTION_KEY: &str =
+    "client.subscription_token.hmac_secret_key=0123456789abcdef0123456789abcdef";
+
+/// Made with `openssl genpkey`, as the keys in `chat/auth/tests.rs`.
+const RSA_PEM: &str = include_str!("../chat/auth/test_keys/rsa.pub.pem");
+const EC_PEM: &str = include_str!("../chat/auth/test_keys/p256.pub.pem");
 
 fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let args = ["ringchat"].iter().chain(args).map(OsString::from);
@@ -95,7 +103,18 @@ fn every_key_can_be_set_by_flag_and_by_variable() {
                 (other.to_string(), Value::from(other))
             }
             // Small enough for a rate, large enough for a size.
-            Kind::Count => ("9".into(), Value::from(9)),
+            Kind::Count | Kind::Port => ("9".into(), Value::from(9)),
+            Kind::RecoveryMode => ("cache".into(), Value::from("cache")),
+            Kind::Text => {
+                let text = match path.rsplit('.').next().unwrap() {
+                    "rsa_public_key" => RSA_PEM.trim(),
+                    "ecdsa_public_key" => EC_PEM.trim(),
+                    "jwks_public_endpoint" => "https://id.example/jwks.json",
+                    "internal_address" => "::1",
+                    _ => "some-text",
+                };
+                (text.into(), Value::from(text))
+            }
             Kind::Bytes => ("262144".into(), Value::from(262_144)),
             Kind::Duration if path == "fanout.max_delay" => ("7ms".into(), Value::from("7ms")),
             Kind::Duration => ("7s".into(), Value::from("7s")),
@@ -117,8 +136,33 @@ fn every_key_can_be_set_by_flag_and_by_variable() {
                 "channel.without_namespace.history_size=1",
             ],
             "message_size_limit" | "queue_total_max_size" => &["client.queue_max_size=1048576"],
+            "history_meta_ttl" if path.starts_with(keys::WITHOUT_NAMESPACE) => &[
+                "channel.without_namespace.history_ttl=1s",
+                "channel.without_namespace.history_size=1",
+            ],
+            // No shorter than what the default namespaces keep.
+            "history_meta_ttl" => {
+                &["channel.namespaces.chat.history_ttl=1s", "channel.namespaces.dm.history_ttl=1s"]
+            }
+            "force_positioning" => &[
+                "channel.without_namespace.history_ttl=1h",
+                "channel.without_namespace.history_size=1",
+            ],
+            "force_recovery_mode" => &[
+                "channel.without_namespace.history_ttl=1h",
+                "channel.without_namespace.history_size=1",
+                "channel.without_namespace.force_recovery=true",
+            ],
+            "force_push_join_leave" => &["channel.without_namespace.join_leave=true"],
             "pong_timeout" => &["client.ping_interval=8s"],
             "ping_interval" => &["client.pong_timeout=1s"],
+            _ if path == "client.subscription_token.hmac_secret_key" => {
+                &["client.subscription_token.enabled=true"]
+            }
+            "enabled" => &[SUBSCRIPTION_KEY],
+            _ if path.starts_with("client.subscription_token.") => {
+                &["client.subscription_token.enabled=true", SUBSCRIPTION_KEY]
+            }
             _ => &[],
         };
         if path == "client.queue_total_max_size" {
@@ -174,10 +218,37 @@ fn the_flags_mean_their_keys() {
     for (args, action) in [
         (vec!["--check-config"], Action::Check),
         (vec!["--print-config"], Action::Print),
+        (vec!["check-config"], Action::Check),
+        (vec!["default-config"], Action::PrintDefault),
         (vec![], Action::Run),
     ] {
         assert_eq!(read(&args, &[]).unwrap().action, action);
     }
+}
+
+#[test]
+fn a_token_is_asked_for() {
+    let request = TokenRequest {
+        user: "42".into(),
+        channel: None,
+        ttl: Duration::from_secs(3600),
+        info: None,
+    };
+    let set = ["--set", "client.channel_limit=7"];
+    let token = ["token", "--user", "42"];
+    for args in [[token.as_slice(), &set].concat(), [set.as_slice(), &token].concat()] {
+        let loaded = read(&args, &[]).unwrap();
+        assert_eq!(loaded.action, Action::Token(request.clone()));
+        assert_eq!(loaded.config.client.channel_limit, 7, "{args:?}");
+    }
+    let args = ["token", "--user=", "--channel=$a", "--ttl=90s", "--info={\"n\":1}"];
+    let request = TokenRequest {
+        user: String::new(),
+        channel: Some("$a".into()),
+        ttl: Duration::from_secs(90),
+        info: Some(serde_json::json!({"n":1})),
+    };
+    assert_eq!(read(&args, &[]).unwrap().action, Action::Token(request));
 }
 
 #[test]
@@ -217,6 +288,9 @@ fn wrong_usage_is_refused_by_exit_code_2() {
         vec!["--set", "=3"],
         vec!["stray"],
         vec!["--check-config", "--print-config"],
+        vec!["token"],
+        vec!["token", "--user=a", "--ttl=soon"],
+        vec!["token", "--user=a", "--info={"],
     ] {
         let Err(ConfigError::Usage(e)) = read(&args, &[]) else { panic!("{args:?} was taken") };
         assert_eq!(e.exit_code(), 2, "{args:?}");

@@ -2,9 +2,10 @@
 //!
 //! Also answers what follows from several keys: who may come in. Tests: `config/tests.rs`.
 
-use super::{Config, NamespaceOptions, duration};
+use super::{Config, NamespaceOptions, RecoveryMode, TokenConfig, duration};
+use jsonwebtoken::DecodingKey;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// One thing that is wrong with a configuration.
@@ -53,6 +54,18 @@ const QUEUE_BYTES_MAX: usize = u32::MAX as usize;
 /// long stopped to gain by it.
 const FANOUT_DELAY_MAX: Duration = Duration::from_millis(100);
 
+/// Bytes of an RSA public key of 2048 bits (PKCS #1), the shortest that RFC 7518 section 3.3 allows.
+const RSA_BYTES_MIN: usize = 270;
+
+/// Bytes of a point of P-256 and of P-384 (SEC 1, uncompressed).
+const EC_BYTES: [usize; 2] = [65, 97];
+
+/// The longest that a leave may wait for its user to come back: longer, "who is there" is wrong.
+const GRACE_MAX: Duration = Duration::from_secs(600);
+
+/// The shortest time between two fetches of a JWKS.
+const JWKS_REFRESH_MIN: Duration = Duration::from_secs(1);
+
 /// How a namespace may be called, for people.
 pub(super) const NAMESPACE_NAME_RULE: &str = "two or more of the characters - a-z A-Z 0-9 _";
 
@@ -70,7 +83,17 @@ impl Config {
 
     /// Whether client tokens are taken: there is a key to check them.
     pub fn tokens_taken(&self) -> bool {
-        !self.client.token.hmac_secret_key.is_empty()
+        self.client.token.has_key()
+    }
+
+    /// Where the internal port is bound. `None`: there is none.
+    pub fn internal(&self) -> Option<SocketAddr> {
+        let http = &self.http_server;
+        let ip = match http.internal_address.as_str() {
+            "" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            text => text.parse().ok()?,
+        };
+        (http.internal_port > 0).then_some(SocketAddr::new(ip, http.internal_port))
     }
 
     /// Whether only this machine can reach the server.
@@ -105,7 +128,10 @@ impl Config {
 pub(super) fn validate(config: &Config) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     listen(config, &mut problems);
+    internal(config, &mut problems);
     access(config, &mut problems);
+    tokens("client.token", &config.client.token, &mut problems);
+    subscription_tokens(config, &mut problems);
     zeros(config, &mut problems);
     limits(config, &mut problems);
     origins(&config.client.allowed_origins, &mut problems);
@@ -118,13 +144,7 @@ fn listen(config: &Config, problems: &mut Vec<Problem>) {
         problems.push(Problem::new("listen", "is empty; give at least one ADDR:PORT"));
     }
     for (i, address) in config.listen.iter().enumerate() {
-        let taken = |other: &&SocketAddr| {
-            let same_port = other.port() == address.port() && address.port() != 0;
-            let same_family = other.is_ipv4() == address.is_ipv4();
-            let wildcard = other.ip().is_unspecified() || address.ip().is_unspecified();
-            same_port && (other.ip() == address.ip() || (same_family && wildcard))
-        };
-        if let Some(other) = config.listen[..i].iter().find(taken) {
+        if let Some(other) = config.listen[..i].iter().find(|other| same_socket(address, other)) {
             let message = if other == address {
                 format!("{address} is there twice; leave one out")
             } else {
@@ -133,6 +153,34 @@ fn listen(config: &Config, problems: &mut Vec<Problem>) {
             problems.push(Problem::new("listen", message));
         }
     }
+}
+
+fn internal(config: &Config, problems: &mut Vec<Problem>) {
+    let http = &config.http_server;
+    if !http.internal_address.is_empty() && http.internal_address.parse::<IpAddr>().is_err() {
+        problems.push(Problem::new(
+            "http_server.internal_address",
+            "is no IP address; give one, such as \"127.0.0.1\", or leave it empty",
+        ));
+    }
+    if let Some(taken) = config.internal().filter(|own| overlaps(config, own)) {
+        problems.push(Problem::new(
+            "http_server.internal_port",
+            format!("{taken} is one of the addresses of listen; give a port of its own"),
+        ));
+    }
+}
+
+/// Whether an address is one that `listen` takes.
+fn overlaps(config: &Config, own: &SocketAddr) -> bool {
+    config.listen.iter().any(|other| same_socket(own, other))
+}
+
+/// Whether two addresses cannot both be bound.
+fn same_socket(a: &SocketAddr, b: &SocketAddr) -> bool {
+    let wildcard = a.ip().is_unspecified() || b.ip().is_unspecified();
+    let same_family = a.is_ipv4() == b.is_ipv4();
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || (same_family && wildcard))
 }
 
 fn access(config: &Config, problems: &mut Vec<Problem>) {
@@ -146,7 +194,7 @@ fn access(config: &Config, problems: &mut Vec<Problem>) {
             format!(
                 "{address} can be reached from other machines, and nothing says who may come in. \
                  Set one of: client.token.hmac_secret_key (clients bring a token that your \
-                 application signed), client.allow_guests = true (anyone may come under a nick), \
+                 application signed; there are keys of other kinds, too), client.allow_guests = true (anyone may come under a nick), \
                  client.insecure = true (anyone may do anything)"
             ),
         ));
@@ -157,15 +205,76 @@ fn access(config: &Config, problems: &mut Vec<Problem>) {
              token key. Set client.token.hmac_secret_key, or allow one of the others",
         ));
     }
-    let length = client.token.hmac_secret_key.len();
+}
+
+/// What is wrong with the keys of the section `at`.
+fn tokens(at: &str, token: &TokenConfig, problems: &mut Vec<Problem>) {
+    let mut add = |key: &str, message: String| {
+        problems.push(Problem::new(&format!("{at}.{key}"), message));
+    };
+    let length = token.hmac_secret_key.len();
     if length > 0 && length < SECRET_BYTES_MIN {
-        problems.push(Problem::new(
-            "client.token.hmac_secret_key",
+        add(
+            "hmac_secret_key",
             format!(
                 "has {length} bytes; a key shorter than {SECRET_BYTES_MIN} can be found by trying \
                  keys against one token (RFC 7518 section 3.2). Take a random one, such as the \
                  output of: openssl rand -hex 32"
             ),
+        );
+    }
+    let rsa = DecodingKey::from_rsa_pem(token.rsa_public_key.as_bytes());
+    let rsa = rsa.is_ok_and(|key| key.as_bytes().len() >= RSA_BYTES_MIN);
+    let ecdsa = DecodingKey::from_ec_pem(token.ecdsa_public_key.as_bytes());
+    let ecdsa = ecdsa.is_ok_and(|key| EC_BYTES.contains(&key.as_bytes().len()));
+    for (key, pem, readable, kind) in [
+        ("rsa_public_key", &token.rsa_public_key, rsa, "RSA, 2048 bits or more"),
+        ("ecdsa_public_key", &token.ecdsa_public_key, ecdsa, "EC, curve P-256 or P-384"),
+    ] {
+        if pem.contains("PRIVATE KEY") {
+            let cure = "holds a private key, which only your application should have. Give the \
+                        public one: openssl pkey -in KEY.pem -pubout";
+            add(key, cure.to_owned());
+        } else if !pem.is_empty() && !readable {
+            add(
+                key,
+                format!(
+                    "is no public key of this kind ({kind}) in PEM, which begins with \
+                     -----BEGIN PUBLIC KEY----- and has line breaks"
+                ),
+            );
+        }
+    }
+    let endpoint = &token.jwks_public_endpoint;
+    if !endpoint.is_empty() && !endpoint.starts_with("https://") && !endpoint.starts_with("http://")
+    {
+        add("jwks_public_endpoint", format!("{endpoint:?} is no URL: give http:// or https://"));
+    }
+    if !endpoint.is_empty() && !token.jwks_file.is_empty() {
+        add("jwks_file", "contradicts jwks_public_endpoint: give one of them".to_owned());
+    }
+    if token.jwks_refresh < JWKS_REFRESH_MIN {
+        let shortest = duration::format(JWKS_REFRESH_MIN);
+        add("jwks_refresh", format!("must be at least {shortest}"));
+    }
+}
+
+fn subscription_tokens(config: &Config, problems: &mut Vec<Problem>) {
+    let at = "client.subscription_token";
+    let own = &config.client.subscription_token;
+    tokens(at, &own.token, problems);
+    if own.enabled && !own.token.has_key() {
+        problems.push(Problem::new(
+            &format!("{at}.enabled"),
+            "needs a key in the same section, such as hmac_secret_key; without `enabled`, \
+             subscription tokens are checked with the keys of client.token",
+        ));
+    }
+    if !own.enabled && own.token != TokenConfig::default() {
+        problems.push(Problem::new(
+            &format!("{at}.enabled"),
+            "is false, so the other keys of this section would be ignored; set it to true, or \
+             leave them out",
         ));
     }
 }
@@ -182,6 +291,7 @@ fn zeros(config: &Config, problems: &mut Vec<Problem>) {
         ("channel.nonces_max", channel.nonces_max),
         ("channel.slow_mode_max", channel.slow_mode_max),
         ("channel.recovery_max_publication_limit", channel.recovery_max_publication_limit),
+        ("channel.history_room_max_size", channel.history_room_max_size),
         ("http_server.connection_limit", http.connection_limit),
     ];
     let times = [
@@ -227,6 +337,13 @@ fn limits(config: &Config, problems: &mut Vec<Problem>) {
         let message =
             format!("{value} is too long: every publication may wait so long; at most {most}");
         problems.push(Problem::new("fanout.max_delay", message));
+    }
+    if config.presence.grace > GRACE_MAX {
+        let (value, most) = (duration::format(config.presence.grace), duration::format(GRACE_MAX));
+        let message = format!(
+            "{value} is too long: for so long a user would seem to be there; at most {most}"
+        );
+        problems.push(Problem::new("presence.grace", message));
     }
     if client.queue_max_size > QUEUE_BYTES_MAX {
         let message = format!("must be at most {QUEUE_BYTES_MAX}");
@@ -337,8 +454,41 @@ fn options(config: &Config, at: &str, o: &NamespaceOptions, problems: &mut Vec<P
     if o.history_size == 0 && !o.history_ttl.is_zero() {
         add("history_ttl", "needs history_size, how many publications are kept, such as 500");
     }
-    if o.force_recovery && !history {
-        add("force_recovery", "needs a history: set history_size and history_ttl");
+    for (option, on) in
+        [("force_recovery", o.force_recovery), ("force_positioning", o.force_positioning)]
+    {
+        if on && !history {
+            add(option, "needs a history: set history_size and history_ttl");
+        }
+    }
+    if o.force_recovery_mode == RecoveryMode::Cache && !o.force_recovery {
+        add("force_recovery_mode", "says what a recovery brings: set force_recovery, too");
+    }
+    let meta_ttl = match o.history_meta_ttl.is_zero() {
+        true => config.channel.history_meta_ttl,
+        false => o.history_meta_ttl,
+    };
+    if !o.history_meta_ttl.is_zero() && !history {
+        add("history_meta_ttl", "needs a history: set history_size and history_ttl");
+    } else if history && !meta_ttl.is_zero() && meta_ttl < o.history_ttl {
+        let cure = "a position would be forgotten before its publications: with this history_ttl, \
+                    history_meta_ttl (or channel.history_meta_ttl) has to be as long, or \"0s\"";
+        add("history_meta_ttl", cure);
+    }
+    if o.force_push_join_leave && !o.join_leave {
+        add("force_push_join_leave", "has nothing to push: set join_leave, too");
+    }
+    if o.chat && o.text_size_limit == 0 {
+        add("text_size_limit", "must be more than 0 where chat is true: no text would ever pass");
+    }
+    if let Err(error) = regex::Regex::new(&o.channel_regex) {
+        // The last line of the error says what is wrong, those before show where.
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        add(
+            "channel_regex",
+            &format!("{:?} is no regular expression ({why}); correct it", o.channel_regex),
+        );
     }
     if o.droppable && history {
         add("droppable", "contradicts history_size: what is kept must not be dropped; choose one");

@@ -46,6 +46,8 @@ pub(super) struct Shared {
     head_timeout: Duration,
     idle_timeout: Duration,
     head_size_limit: usize,
+    /// There is an internal port: what is internal is served there, and nothing else.
+    internal_port: bool,
 }
 
 impl Shared {
@@ -63,6 +65,7 @@ impl Shared {
             idle_timeout: http.idle_timeout,
             // hyper takes no smaller buffer; the configuration allows none.
             head_size_limit: http.head_size_limit.max(8 * 1024),
+            internal_port: config.internal().is_some(),
             scrape,
             back,
             places,
@@ -105,7 +108,7 @@ pub(super) async fn serve(
     fresh: Fresh,
     mut draining: watch::Receiver<Option<Instant>>,
 ) {
-    let Fresh { stream, read, place } = fresh;
+    let Fresh { stream, read, place, internal } = fresh;
     let cells = &shared.scrape.http;
     cells.http_connections.inc();
     let state = Rc::new(State {
@@ -118,7 +121,7 @@ pub(super) async fn serve(
     // An error here is the peer's (it is gone); there is nobody to tell.
     if let Ok(stream) = adopt(stream) {
         let gate = Gate { stream, read, given: 0, state: Rc::clone(&state) };
-        drive(&shared, gate, &state, &mut draining).await;
+        drive(&shared, gate, &state, internal, &mut draining).await;
     }
     cells.http_connections.sub(1);
     drop(place);
@@ -144,9 +147,10 @@ async fn drive(
     shared: &Rc<Shared>,
     gate: Gate,
     state: &Rc<State>,
+    internal: bool,
     draining: &mut watch::Receiver<Option<Instant>>,
 ) {
-    let service = Requests { shared: Rc::clone(shared), state: Rc::clone(state) };
+    let service = Requests { shared: Rc::clone(shared), state: Rc::clone(state), internal };
     let mut connection = http1::Builder::new()
         .max_buf_size(shared.head_size_limit)
         // The deadlines are this file's: hyper's would also end a connection between requests.
@@ -298,6 +302,7 @@ impl AsyncWrite for Gate {
 struct Requests {
     shared: Rc<Shared>,
     state: Rc<State>,
+    internal: bool,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
@@ -309,6 +314,11 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         self.state.enter(Phase::Answer);
+        let other_port = routes::is_internal(request.uri().path()) != self.internal;
+        if self.shared.internal_port && other_port {
+            self.state.answered.set(true);
+            return Box::pin(std::future::ready(Ok(routes::not_found())));
+        }
         if asks_for_websocket(&request) {
             match upgrade_of(&request) {
                 Ok(upgrade) => {

@@ -1,8 +1,8 @@
 //! The metrics as OpenMetrics text, read from every thread's cells when somebody asks.
 //!
 //! Names, kinds and help come from [`METRICS`]; nothing is counted twice or kept here. Metrics
-//! whose name begins with `http_` are the HTTP side's and have no `worker` label; all others are
-//! the workers'. Tests: `http/tests.rs`.
+//! whose name begins with `http_` are the HTTP side's, those of reloads are the process's; they
+//! have no `worker` label. All others are the workers'. Tests: `http/tests.rs`.
 
 use crate::metrics::{Cells, Kind, METRICS, Metric};
 use prometheus_client::collector::Collector;
@@ -15,12 +15,15 @@ use std::sync::Arc;
 /// Media type of the text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// What the names of metrics begin with that no worker counts.
+const NOT_THE_WORKERS: [&str; 3] = ["http_", "config_", "jwks_"];
+
 /// What a scrape reads: the cells of every worker and of the HTTP side.
 #[derive(Debug, Default)]
 pub struct Scrape {
     /// One set per worker, in the order of their numbers.
     pub workers: Vec<Arc<Cells>>,
-    /// The HTTP side's own.
+    /// The HTTP side's own, and those of the thread that reloads.
     pub http: Cells,
 }
 
@@ -69,7 +72,7 @@ impl Export {
         lines: &mut MetricEncoder<'_>,
     ) -> Result<(), fmt::Error> {
         let own = metric.label.map(|(name, value)| (name, value.to_owned()));
-        if metric.name.starts_with("http_") {
+        if NOT_THE_WORKERS.iter().any(|start| metric.name.starts_with(start)) {
             return match own {
                 Some(label) => {
                     encode_value(metric, &self.0.http, &mut lines.encode_family(&[label])?)

@@ -97,10 +97,20 @@ impl Handle {
     /// answers 503.
     pub fn serve(&self, stream: TcpStream, read: Vec<u8>) -> Result<(), (TcpStream, Vec<u8>)> {
         let Some(place) = Places::take(&self.places) else { return Err((stream, read)) };
-        self.queue.try_send(Fresh { stream, read, place }).map_err(|e| {
+        self.queue.try_send(Fresh { stream, read, place, internal: false }).map_err(|e| {
             let fresh = e.into_inner();
             (fresh.stream, fresh.read)
         })
+    }
+
+    /// Hands over a connection of the internal port, of which nothing was read. Never blocks. One
+    /// for which there is no place, or that comes while the HTTP side drains, is closed.
+    pub fn serve_internal(&self, stream: TcpStream) {
+        if let Some(place) = Places::take(&self.places) {
+            let fresh = Fresh { stream, read: Vec::new(), place, internal: true };
+            // The queue is as long as there are places.
+            let _ = self.queue.try_send(fresh);
+        }
     }
 
     /// Takes no more connections, closes the idle ones, lets requests in flight finish (`/health`
@@ -127,6 +137,8 @@ struct Fresh {
     stream: TcpStream,
     read: Vec<u8>,
     place: Place,
+    /// It came on the internal port.
+    internal: bool,
 }
 
 /// How many connections there may be, and are: queued or served.

@@ -35,7 +35,18 @@ pub(super) fn router(scrape: Arc<Scrape>, places: Arc<Places>, pulse: Pulse) -> 
         .method_not_allowed_fallback(|| async {
             text(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET and HEAD\n")
         })
-        .fallback(|| async { text(StatusCode::NOT_FOUND, "not found\n") })
+        .fallback(|| async { not_found() })
+}
+
+/// Whether a path is served on the internal port, if there is one: metrics, health, the server
+/// API.
+pub(super) fn is_internal(path: &str) -> bool {
+    matches!(path, "/health" | "/metrics" | "/api") || path.starts_with("/api/")
+}
+
+/// There is nothing at this path.
+pub(super) fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "not found\n")
 }
 
 /// 200 while connections are taken and every worker turns; 503 while the server drains, or when a

@@ -99,7 +99,7 @@ impl Worker {
 
     /// A socket becomes a connection of this worker (and is counted as one already).
     pub(super) fn adopt(&mut self, socket: TcpStream, address: SocketAddr) -> u32 {
-        let config = &self.shared.settings.config;
+        let config = &self.settings.config;
         let deadline_ms = self.now.mono_ms + millis(config.http_server.head_timeout);
         let message_max = config.websocket.message_size_limit as u32;
         let limited = config.client.connection_limit_per_address > 0;

@@ -48,7 +48,7 @@ impl Worker {
     /// Goes on with a shutdown. True: nothing is left.
     pub(super) fn drained(&mut self) -> bool {
         let now_ms = self.now.mono_ms;
-        let config = &self.shared.settings.config.shutdown;
+        let config = &self.settings.config.shutdown;
         let (spread_ms, timeout_ms) = (millis(config.spread), millis(config.timeout));
         let quiet = self.shard.drained() && !self.shard.is_dirty();
         let Some(drain) = &mut self.drain else { return false };
@@ -94,7 +94,7 @@ impl Worker {
 
     pub(super) fn drain_deadline_ms(&self) -> Option<u64> {
         let drain = self.drain.as_ref()?;
-        let config = &self.shared.settings.config.shutdown;
+        let config = &self.settings.config.shutdown;
         let timeout = drain.started_ms + millis(config.timeout);
         let step = drain.told.as_ref().filter(|t| !t.slots.is_empty());
         Some(step.map_or(timeout, |_| (self.now.mono_ms + TELL_MS).min(timeout)))

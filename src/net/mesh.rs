@@ -8,6 +8,7 @@
 use super::dispatcher::Wake;
 use crate::chat::ids::ShardId;
 use crate::chat::peer::PeerMessage;
+use crate::chat::settings::Settings;
 use crate::ws::handshake::Upgrade;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ pub enum Control {
     Upgrade(TcpStream, Box<Upgrade>, Vec<u8>),
     /// Answer, to show that the core turns.
     Ping(oneshot::Sender<()>),
+    /// The configuration or a key set has changed.
+    Settings(Arc<Settings>),
     /// Shut down in order.
     Drain,
 }

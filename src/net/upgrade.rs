@@ -22,7 +22,7 @@ type Refusal = (Reject, fn(&Cells) -> &Cell);
 impl Worker {
     /// More of a head has come: decides what the connection is.
     pub(super) fn head_grew(&mut self, slot: u32) {
-        let limit = self.shared.settings.config.http_server.head_size_limit;
+        let limit = self.settings.config.http_server.head_size_limit;
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let Phase::Head(head) = &mut connection.phase else { return };
         match handshake::read_head(&head.bytes, limit) {
@@ -87,7 +87,8 @@ impl Worker {
     /// Everything that can refuse an upgrade. The connection is counted when this says yes.
     fn admit(&mut self, slot: u32, upgrade: &Upgrade) -> Result<Hello, Refusal> {
         let shared = self.shared.clone();
-        let config = &shared.settings.config;
+        let settings = self.settings.clone();
+        let config = &settings.config;
         let bad: fn(&Cells) -> &Cell = |m| &m.rejected_head;
         let endpoint = plain::endpoint(&upgrade.path, upgrade.query.as_deref());
         let endpoint = endpoint
@@ -102,7 +103,7 @@ impl Worker {
             let reject = Reject::new(503, "the server is shutting down");
             return Err((reject, |m| &m.rejected_full));
         }
-        let identity = Shard::admit(&shared.settings, &endpoint, self.now.unix_ms)
+        let identity = Shard::admit(&settings, &endpoint, self.now.unix_ms)
             .map_err(|(status, reason)| (Reject::new(status, reason), UNAUTHORIZED))?;
         let client = random_client_id().ok_or_else(|| {
             let reject = Reject::new(503, "no random numbers to be had");
@@ -130,7 +131,7 @@ impl Worker {
 
     /// Counts the connection's address, where that is limited.
     fn count_address(&mut self, slot: u32) -> Result<(), Refusal> {
-        let limit = self.shared.settings.config.client.connection_limit_per_address;
+        let limit = self.settings.config.client.connection_limit_per_address;
         let connection = self.connections.get(slot as usize);
         let Some(address) = connection.and_then(|c| c.address.as_deref()) else { return Ok(()) };
         let mut counts = self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);

@@ -124,6 +124,8 @@ pub(super) struct Worker {
     shrink_ms: Option<u64>,
     pub(super) mesh: Mesh,
     pub(super) shared: Arc<Shared>,
+    /// Those of `shared` at first; newer ones replace them.
+    pub(super) settings: Arc<Settings>,
     pub(super) metrics: Arc<Cells>,
     buffer: Vec<u8>,
     pub(super) wheel: Wheel,
@@ -147,7 +149,7 @@ impl Worker {
         let shards = settings.shards;
         let listening = |socket| Some(Listening { socket, watch: None, closing: false });
         let mut worker = Worker {
-            shard: Shard::new(mesh.id(), settings, metrics.clone(), now),
+            shard: Shard::new(mesh.id(), settings.clone(), metrics.clone(), now),
             fx: Effects::new(shards),
             connections: Slab::new(),
             listeners: listeners.into_iter().map(listening).collect(),
@@ -155,6 +157,7 @@ impl Worker {
             shrink_ms: None,
             mesh,
             shared,
+            settings,
             metrics,
             buffer: vec![0; READ_BYTES],
             wheel: Wheel::new(now.mono_ms),
@@ -205,7 +208,7 @@ impl Worker {
                 let fresh = self.buffer.get(..n).unwrap_or_default();
                 self.metrics.received_bytes.add(n as u64);
                 head.bytes.extend_from_slice(fresh);
-                let limit = self.shared.settings.config.http_server.head_size_limit;
+                let limit = self.settings.config.http_server.head_size_limit;
                 // A head ends with a line break: nothing to look at before one has come.
                 if fresh.contains(&b'\n') || head.bytes.len() >= limit {
                     self.head_grew(slot);
@@ -376,6 +379,10 @@ impl Worker {
                 }
                 Control::Ping(answer) => {
                     let _ = answer.send(());
+                }
+                Control::Settings(settings) => {
+                    self.settings = settings.clone();
+                    self.step(Input::Settings(settings));
                 }
                 Control::Drain => self.start_drain(),
             }

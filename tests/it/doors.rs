@@ -150,3 +150,26 @@ fn the_server_closes() {
     assert_eq!(socket.closed(), Closed::Frame(3501, "bad request".into()));
     eventually("all sessions end", || (server.sessions().iter().sum::<u64>() == 0).then_some(()));
 }
+
+#[test]
+fn the_internal_port_has_what_is_internal() {
+    // A port that is free now; nobody else asks for it by number.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::start(&[&format!("http_server.internal_port={}", free.port())]);
+    for (path, internal) in [("/", false), ("/health", true), ("/metrics", true), ("/x", false)] {
+        let (outside, inside) = (http::get(server.address, path), http::get(free, path));
+        let found = if path == "/x" { 404 } else { 200 };
+        let (here, there) = if internal { (inside, outside) } else { (outside, inside) };
+        assert_eq!((here.status, there.status), (found, 404), "{path}");
+    }
+    // No WebSocket in there.
+    assert_eq!(http::upgrade_status(free, "/connection/websocket", ""), 404);
+    Sdk::connect(server.address);
+    // It keeps connections alive as the other does.
+    let mut stream = http::connect(free);
+    for _ in 0..2 {
+        let request = format!("GET /health HTTP/1.1\r\nHost: {free}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(http::read_one(&mut stream).status, 200);
+    }
+}

@@ -63,7 +63,8 @@ fn what_was_missed_comes_with_the_subscribe() {
 fn a_gap_is_admitted() {
     let namespaces = r#"channel.namespaces=[{"name":"tiny","history_size":5,"history_ttl":"1h",
         "force_recovery":true,"allow_subscribe_for_client":true,
-        "allow_publish_for_subscriber":true,"allow_anonymous":true}]"#;
+        "allow_publish_for_subscriber":true,"allow_subscribe_for_anonymous":true,
+        "allow_publish_for_anonymous":true}]"#;
     let server = Server::start(&[namespaces, "channel.recovery_max_publication_limit=4"]);
     let room = "tiny:r";
     let mut ben = Sdk::connect(server.address);

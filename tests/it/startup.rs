@@ -2,35 +2,8 @@
 
 use super::support::server::{BINARY, Process};
 use super::support::*;
-use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// A configuration file, removed at the end.
-struct File(PathBuf);
-
-impl File {
-    fn new(extension: &str, text: &str) -> File {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ringchat-it-{}-{number}.{extension}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).unwrap();
-        File(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 #[test]
 fn flag_over_environment_over_file_in_every_format() {

@@ -29,7 +29,7 @@ fn data(world: &mut World, index: usize) -> Vec<Value> {
 
 #[test]
 fn three_dialects_share_a_room() {
-    let mut world = World::new(2, |_| {});
+    let mut world = World::new(2, |config| config.presence.grace = std::time::Duration::ZERO);
     let plain = world.plain(0, "chat:r", Some("bob"));
     let json = world.guest(1, "carol");
     subscribe(&mut world, json, "chat:r");

@@ -65,6 +65,100 @@ fn contradictions_name_key_and_cure() {
         ),
         (vec![&option("history_size=5")], &format!("{ns}.history_size"), "needs history_ttl"),
         (vec![&option("history_ttl=5s")], &format!("{ns}.history_ttl"), "needs history_size"),
+        (vec![&option("force_positioning=true")], &format!("{ns}.force_positioning"), "history"),
+        (
+            vec![&option("force_recovery_mode=cache")],
+            &format!("{ns}.force_recovery_mode"),
+            "set force_recovery",
+        ),
+        (vec![&option("history_meta_ttl=1h")], &format!("{ns}.history_meta_ttl"), "history_size"),
+        (
+            vec!["--set=channel.namespaces.chat.history_meta_ttl=23h"],
+            "channel.namespaces.chat.history_meta_ttl",
+            "has to be as long",
+        ),
+        (
+            vec!["--set=channel.history_meta_ttl=23h"],
+            "channel.namespaces.dm.history_meta_ttl",
+            "has to be as long",
+        ),
+        (
+            vec![&option("force_push_join_leave=true")],
+            &format!("{ns}.force_push_join_leave"),
+            "set join_leave",
+        ),
+        (
+            vec!["--set=channel.namespaces.chat.text_size_limit=0"],
+            "channel.namespaces.chat.text_size_limit",
+            "more than 0",
+        ),
+        (
+            vec!["--set=channel.namespaces.chat.channel_regex=^[a-z$"],
+            "channel.namespaces.chat.channel_regex",
+            "\"^[a-z$\" is no regular expression (unclosed character class); correct it",
+        ),
+        (vec!["--set=presence.grace=601s"], "presence.grace", "at most 10m"),
+        (
+            vec!["--set=http_server.internal_port=8000"],
+            "http_server.internal_port",
+            "127.0.0.1:8000 is one of the addresses of listen",
+        ),
+        (
+            vec!["--set=http_server.internal_address=localhost"],
+            "http_server.internal_address",
+            "no IP address",
+        ),
+        (
+            vec!["--set=client.token.rsa_public_key=PEM"],
+            "client.token.rsa_public_key",
+            "-----BEGIN PUBLIC KEY-----",
+        ),
+        (
+            vec![concat!(
+                "--set=client.token.rsa_public_key=",
+                include_str!("../../chat/auth/test_keys/rsa.pem")
+            )],
+            "client.token.rsa_public_key",
+            "private key",
+        ),
+        (
+            vec![concat!(
+                "--set=client.token.ecdsa_public_key=",
+                include_str!("../../chat/auth/test_keys/rsa.pub.pem")
+            )],
+            "client.token.ecdsa_public_key",
+            "no public key of this kind",
+        ),
+        (
+            vec![concat!("--set=client.token.rsa_public_key=", include_str!("rsa1024.pub.pem"))],
+            "client.token.rsa_public_key",
+            "2048 bits or more",
+        ),
+        (
+            vec!["--set=client.token.jwks_public_endpoint=ftp://id.example"],
+            "client.token.jwks_public_endpoint",
+            "http:// or https://",
+        ),
+        (
+            vec![
+                "--set=client.token.jwks_public_endpoint=https://id.example",
+                "--set=client.token.jwks_file=keys.json",
+            ],
+            "client.token.jwks_file",
+            "give one of them",
+        ),
+        (vec!["--set=client.token.jwks_refresh=999ms"], "client.token.jwks_refresh", "at least 1s"),
+        (
+            vec!["--set=client.subscription_token.enabled=true"],
+            "client.subscription_token.enabled",
+            "needs a key",
+        ),
+        (
+            vec!["--set=client.subscription_token.issuer=me"],
+            "client.subscription_token.enabled",
+            "set it to true",
+        ),
+        (vec!["--set=channel.history_room_max_size=0"], "channel.history_room_max_size", "than 0"),
         (vec![&option("force_recovery=true")], &format!("{ns}.force_recovery"), "set history_size"),
         (
             vec!["--set=channel.namespaces.chat.droppable=true"],

@@ -8,6 +8,9 @@ pub mod server;
 pub use client::{Closed, Event, Plain, Sdk, Socket};
 pub use server::{Run, Server};
 
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Within this time everything that a test waits for has happened, or the test fails.
@@ -42,4 +45,34 @@ pub fn in_parallel<I: Send, T: Send>(
             .map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
             .collect()
     })
+}
+
+/// A file of a test's own, removed at the end.
+#[derive(Debug)]
+pub struct File(PathBuf);
+
+impl File {
+    pub fn new(extension: &str, text: &str) -> File {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ringchat-it-{}-{number}.{extension}", std::process::id());
+        let file = File(std::env::temp_dir().join(name));
+        file.write(text);
+        file
+    }
+
+    /// Writes another text into it.
+    pub fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }

@@ -199,6 +199,11 @@ impl Server {
         self.process.wait()
     }
 
+    /// The next line of its output that `wanted` takes.
+    pub fn wait_for_line<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        self.process.wait_for_line(what, wanted)
+    }
+
     /// The sum of the samples of a metric that carry all of `labels`; 0 if there are none.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let response = http::get(self.address, "/metrics");
