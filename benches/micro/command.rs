@@ -1,7 +1,7 @@
 //! The client protocol: commands parsed, a push written.
 //!
-//! Measured: the text of a frame to borrowed commands, and the JSON of a publication's push into
-//! buffers that have grown already. Not measured: frames (group `frame`), what a command does
+//! Measured: a frame to borrowed commands, and a publication's push into buffers that have grown
+//! already; each in the JSON form and in the protobuf form. Not measured: frames (group `frame`), what a command does
 //! (group `shard`), the check of a chat payload.
 
 use crate::json_string;
@@ -9,10 +9,12 @@ use criterion::{Criterion, Throughput};
 use ringchat::protocol::command::{Commands, Request};
 use ringchat::protocol::content::Content;
 use ringchat::protocol::reply::{self, Info, Publication, Push};
+use ringchat::protocol::{protobuf, wire};
 use std::hint::black_box;
 
 pub fn benches(c: &mut Criterion) {
     parse(c);
+    parse_protobuf(c);
     push(c);
 }
 
@@ -49,6 +51,40 @@ fn parse(c: &mut Criterion) {
     }
 }
 
+fn parse_protobuf(c: &mut Criterion) {
+    let publish = |len| {
+        let mut request = Vec::new();
+        wire::put_bytes(&mut request, 1, b"lobby");
+        wire::put_bytes(&mut request, 2, json_string(len).as_bytes());
+        let mut command = Vec::new();
+        wire::put_number(&mut command, 1, 3);
+        wire::put_bytes(&mut command, 7, &request);
+        let mut frame = Vec::new();
+        wire::put_varint(&mut frame, command.len() as u64);
+        frame.extend(command);
+        frame
+    };
+    let mut group = c.benchmark_group("command/parse_protobuf");
+    for (name, commands, frame) in [
+        ("publish_128B", 1, publish(128)),
+        ("publish_4KiB", 1, publish(4096)),
+        ("publish_128B_ten_times", 10, publish(128).repeat(10)),
+    ] {
+        let parse_all = |frame: &[u8]| {
+            let mut commands = 0;
+            for command in protobuf::Commands::new(frame) {
+                let request = black_box(command.expect("a command")).request;
+                assert!(matches!(request, Request::Publish(publish) if publish.data.is_some()));
+                commands += 1;
+            }
+            commands
+        };
+        assert_eq!(parse_all(&frame), commands);
+        group.throughput(Throughput::Bytes(frame.len() as u64));
+        group.bench_function(name, |b| b.iter(|| parse_all(black_box(&frame))));
+    }
+}
+
 /// How many commands there are; each is looked at.
 fn parse_all(text: &str) -> usize {
     let mut commands = 0;
@@ -82,6 +118,21 @@ fn push(c: &mut Criterion) {
             b.iter(|| {
                 write(black_box(&data), &mut out);
                 black_box(out.len())
+            });
+        });
+        let publication = |data| Publication {
+            content: Content::Json(data),
+            info: Some(&info),
+            stamp: Some((1_000, 1_700_000_000_000)),
+            tags: None,
+        };
+        let mut binary = Vec::new();
+        group.bench_function(format!("{name}_protobuf"), |b| {
+            b.iter(|| {
+                binary.clear();
+                let push = Push::Publication(publication(black_box(&data)));
+                reply::push_protobuf(&mut binary, "lobby", push);
+                black_box(binary.len())
             });
         });
     }

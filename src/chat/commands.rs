@@ -12,8 +12,8 @@ use crate::protocol::codes::{self, Disconnect, ErrorCode};
 use crate::protocol::command::{self, Command, Connect, Data, Frame, GuestData, Request};
 use crate::protocol::content::Content;
 use crate::protocol::json;
-use crate::protocol::messages::{Body, ConnectResult, RefreshResult, Reply};
-use crate::protocol::reply::{EMPTY, VERSION};
+use crate::protocol::messages::{Body, ConnectResult, Empty, RefreshResult, Reply};
+use crate::protocol::reply::VERSION;
 use bytes::Bytes;
 
 /// Why a command was not carried out.
@@ -155,12 +155,12 @@ impl Shard {
                     self.send_owed(slot, index, fx);
                     self.leave(slot, index, fx);
                 }
-                self.reply(slot, &Reply::new(id, Body::Unsubscribe(EMPTY)), fx);
+                self.reply(slot, &Reply::new(id, Body::Unsubscribe(Empty {})), fx);
                 Ok(())
             }
             Request::History(history) => self.history(slot, id, &history, fx),
             Request::Ping => {
-                self.reply(slot, &Reply::new(id, Body::Ping(EMPTY)), fx);
+                self.reply(slot, &Reply::new(id, Body::Ping(Empty {})), fx);
                 Ok(())
             }
             Request::Refresh(refresh) => self.refresh(slot, id, &refresh.token, fx),

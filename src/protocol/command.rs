@@ -90,10 +90,10 @@ pub struct Connect<'a> {
     #[serde(borrow)]
     pub data: Option<Data<'a>>,
     /// The client's software, in its own words.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     pub name: Cow<'a, str>,
     /// Its version.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     pub version: Cow<'a, str>,
     /// Server-side subscriptions to recover, by room.
     #[serde(borrow, deserialize_with = "nullable")]
@@ -108,7 +108,7 @@ pub struct Subscribe<'a> {
     #[serde(borrow)]
     pub channel: Cow<'a, str>,
     /// A JWT for this room, or empty.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     pub token: Cow<'a, str>,
     /// The client has a position and wants what it missed.
     pub recover: bool,
@@ -121,10 +121,13 @@ pub struct Subscribe<'a> {
     #[serde(borrow)]
     pub data: Option<Data<'a>>,
     /// It wants to know the room's position.
+    #[serde(deserialize_with = "nullable")]
     pub positioned: bool,
     /// It wants to be able to recover later.
+    #[serde(deserialize_with = "nullable")]
     pub recoverable: bool,
     /// It wants joins and leaves to be announced to it.
+    #[serde(deserialize_with = "nullable")]
     pub join_leave: bool,
 }
 
@@ -424,7 +427,7 @@ mod tests {
             r#"4 SubRefresh(SubRefresh { channel: "a", token: "t" })"#,
         );
         check(
-            r#"{"id":5,"rpc":{"method":"m","data":[]}} {"id":6,"connect":{"subs":null}}"#,
+            r#"{"id":5,"rpc":{"method":"m","data":[]}} {"id":6,"connect":{"subs":null,"name":null}}"#,
             r#"5 Rpc(Rpc { method: "m", data: Some(Json("[]")) }) | 6 Connect(Connect { token: "", data: None, name: "", version: "", subs: {} })"#,
         );
         check("{\"connect\":null,\"id\":1,\"ping\":{},\"rpc\":null}", "1 Ping");

@@ -8,7 +8,7 @@
 use super::codes::ErrorCode;
 use super::content::Content;
 use super::json::{self, write_str, write_u64};
-use super::messages::{Body, ClientInfo, Empty, Encoding, Reply};
+use super::messages::{Body, ClientInfo, Encoding, Reply};
 use super::wire;
 use bytes::{BufMut, BytesMut};
 use prost::Message;
@@ -297,12 +297,9 @@ pub fn with_publications<'a>(
     }
 }
 
-/// An answer that says no more than that it went well.
-pub const EMPTY: Empty = Empty {};
-
 #[cfg(test)]
 mod tests {
-    use super::super::messages::{self, HistoryResult, Presence, PushBody, SubscribeResult};
+    use super::super::messages::{self, Empty, HistoryResult, Presence, PushBody, SubscribeResult};
     use super::*;
     use crate::protocol::codes;
     use bytes::Bytes;
@@ -355,7 +352,7 @@ mod tests {
         assert_eq!(text(published(Encoding::Json, Ok(()))), r#"{"id":300,"publish":{}}"#);
         assert_eq!(
             read(published(Encoding::Protobuf, Ok(()))),
-            Reply::new(300, Body::Publish(EMPTY))
+            Reply::new(300, Body::Publish(Empty {}))
         );
         let error = Err(codes::BAD_REQUEST);
         assert_eq!(
@@ -436,7 +433,7 @@ mod tests {
                 0,
                 r#"{"id":7,"history":{"epoch":"ab","offset":4,"publications":[]}}"#,
             ),
-            (Body::Ping(EMPTY), 0, r#"{"id":7,"ping":{}}"#),
+            (Body::Ping(Empty {}), 0, r#"{"id":7,"ping":{}}"#),
         ];
         for (body, count, expect) in cases {
             let mut reply = Reply::new(7, body);
