@@ -111,6 +111,10 @@ metrics! {
     config_not_reloaded: Counter "config_reloads" {"result" = "refused"}, "Reloads of the configuration (SIGHUP), by result.";
     jwks_read: Counter "jwks_refreshes" {"result" = "done"}, "Readings of the key sets (JWKS) since the start, by result.";
     jwks_not_read: Counter "jwks_refreshes" {"result" = "failed"}, "Readings of the key sets (JWKS) since the start, by result.";
+    http_api_calls: Counter "http_api_calls", "Calls of the server API that were carried out, each command of a batch counted.";
+    http_api_errors: Counter "http_api_errors", "Calls of the server API that were answered with an error.";
+    http_api_unauthorized: Counter "http_api_unauthorized", "Requests to the server API without the right key.";
+    http_api_refused: Counter "http_api_refused", "Requests to the server API refused as a whole: malformed, too large, too slow, unknown method, or while the server drains.";
     rooms: Gauge "rooms", "Rooms that this shard is home to.";
     history_bytes: Gauge "history_bytes", "Bytes of history kept.";
     outbox_bytes: Gauge "outbox_bytes", "Bytes queued for clients, bytes in flight included.";
@@ -128,6 +132,7 @@ metrics! {
     rate_limited: Counter "rate_limited", "Commands refused with error 111.";
     slow_mode_refused: Counter "slow_mode_refused", "Publications refused with error 111 because their user has to wait (slow_mode).";
     nonces_forgotten: Counter "nonces_forgotten", "Nonces forgotten before their five minutes were over (channel.nonces_max).";
+    idempotency_keys_forgotten: Counter "idempotency_keys_forgotten", "Idempotency keys forgotten before their five minutes were over (http_api.idempotency_keys_max).";
     recovered: Counter "recoveries" {"result" = "recovered"}, "Subscribes that asked for recovery, by result.";
     unrecovered: Counter "recoveries" {"result" = "unrecovered"}, "Subscribes that asked for recovery, by result.";
     ws_protocol_errors: Counter "websocket_errors" {"reason" = "protocol"}, "Connections closed for breaking RFC 6455, by reason.";
@@ -138,6 +143,7 @@ metrics! {
     closed_no_pong: Counter "disconnects" {"reason" = "no_pong"}, "Connections that the server closed, by reason.";
     closed_too_many_requests: Counter "disconnects" {"reason" = "too_many_requests"}, "Connections that the server closed, by reason.";
     closed_bad_request: Counter "disconnects" {"reason" = "bad_request"}, "Connections that the server closed, by reason.";
+    closed_forced: Counter "disconnects" {"reason" = "forced"}, "Connections that the server closed, by reason.";
     closed_stale: Counter "disconnects" {"reason" = "stale"}, "Connections that the server closed, by reason.";
     closed_other: Counter "disconnects" {"reason" = "other"}, "Connections that the server closed, by reason.";
 }

@@ -5,13 +5,15 @@
 mod jwks;
 mod reload;
 
-use crate::chat::settings::Keys;
+use crate::chat::api::Request;
+use crate::chat::ids::ClientId;
+use crate::chat::settings::{Keys, Settings};
 use crate::config::{Config, ConfigError, Loaded};
-use crate::http::{self, HandBack, Scrape};
+use crate::http::{self, ApiDoor, HandBack, Scrape};
 use crate::metrics::Cells;
 use crate::net::dispatcher::Wake;
 use crate::net::listener::{self, Balance};
-use crate::net::mesh::{Control, Mesh, Reach};
+use crate::net::mesh::{ApiCall, Control, Mesh, Reach};
 use crate::net::worker::{self, SPARE_SOCKETS, Shared};
 use crate::net::{cores, ring};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -90,28 +92,30 @@ impl Server {
             listener::bind(&config, count).map_err(|e| ServerError::Failed(e.to_string()))?;
         let internal = config.internal().map(bind_internal).transpose()?;
         let addresses = listeners.first().into_iter().flatten();
-        let addresses = addresses.filter_map(|l| l.local_addr().ok()).collect();
+        let addresses: Vec<SocketAddr> = addresses.filter_map(|l| l.local_addr().ok()).collect();
 
         let wakes: Vec<Arc<Wake>> = (0..count).map(|_| Wake::new()).collect();
         let meshes = Mesh::connect(&wakes);
         let reaches = meshes.first().map(|m| m.reaches().to_vec()).unwrap_or_default();
         let cells: Vec<Arc<Cells>> = (0..count).map(|_| Arc::new(Cells::default())).collect();
         let metrics = Arc::new(Scrape::new(cells.clone()));
-        let http = start_http(Arc::new(config.clone()), &metrics, &reaches)?;
-        if let Some(listener) = internal {
-            serve_internal(listener, http.clone())?;
-        }
         let live = reload::Live {
-            config: Arc::new(Mutex::new(config)),
+            config: Arc::new(Mutex::new(config.clone())),
             sets,
             shards: count as u16,
             keys: keys()?,
             reaches: reaches.clone(),
-            metrics,
+            metrics: metrics.clone(),
         };
+        let settings = Arc::new(live.settings());
+        let door = api_door(&settings, &reaches, &addresses)?;
+        let http = start_http(Arc::new(config), &metrics, &reaches, door)?;
+        if let Some(listener) = internal {
+            serve_internal(listener, http.clone())?;
+        }
         let config = live.config.clone();
         let shared = Arc::new(Shared {
-            settings: Arc::new(live.settings()),
+            settings,
             balance: Balance::new(count),
             sessions: AtomicUsize::new(0),
             numbers: AtomicU32::new(0),
@@ -306,6 +310,7 @@ fn start_http(
     config: Arc<Config>,
     metrics: &Arc<Scrape>,
     reaches: &[Reach],
+    door: ApiDoor,
 ) -> Result<http::Handle, ServerError> {
     let asked = reaches.to_vec();
     let pulse = move || {
@@ -325,8 +330,38 @@ fn start_http(
             reach.send(Control::Upgrade(stream, Box::new(upgrade), read));
         }
     };
-    http::start(config, metrics.clone(), Arc::new(back), Arc::new(pulse))
+    http::start(config, metrics.clone(), Arc::new(back), Arc::new(pulse), door)
         .map_err(|e| ServerError::Failed(format!("the HTTP thread does not start: {e}")))
+}
+
+/// How the server API reaches the rooms.
+fn api_door(
+    settings: &Arc<Settings>,
+    reaches: &[Reach],
+    addresses: &[SocketAddr],
+) -> Result<ApiDoor, ServerError> {
+    let settings = settings.clone();
+    let home = move |room: &str| settings.home(room).index();
+    let shards = reaches.len();
+    let reaches = reaches.to_vec();
+    let ask = move |shard: usize, request: Request| {
+        let (answer, answered) = oneshot::channel();
+        if let Some(reach) = reaches.get(shard) {
+            reach.send(Control::Api(ApiCall { request: Box::new(request), answer }));
+        }
+        answered
+    };
+    let uid = getrandom::u64().and_then(|a| Ok((a, getrandom::u64()?)));
+    let (high, low) = uid.map_err(no_random_numbers)?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    Ok(ApiDoor {
+        shards,
+        home: Arc::new(home),
+        ask: Arc::new(ask),
+        node_uid: ClientId(u128::from(high) << 64 | u128::from(low)).to_string(),
+        node_name: format!("{host}_{port}"),
+    })
 }
 
 /// Raises the descriptor limit and says how many connections it allows.
@@ -361,9 +396,12 @@ fn raise_descriptor_limit() -> u64 {
 
 /// Draws the keys of this run.
 fn keys() -> Result<Keys, ServerError> {
-    let failed = |e| ServerError::Failed(format!("no random numbers to be had: {e}"));
     let mut resume = [0; 32];
-    getrandom::fill(&mut resume).map_err(failed)?;
-    let random = || getrandom::u64().map_err(failed);
+    getrandom::fill(&mut resume).map_err(no_random_numbers)?;
+    let random = || getrandom::u64().map_err(no_random_numbers);
     Ok(Keys { hash: [random()?, random()?, random()?, random()?], resume, epoch: random()? })
+}
+
+fn no_random_numbers(error: getrandom::Error) -> ServerError {
+    ServerError::Failed(format!("no random numbers to be had: {error}"))
 }

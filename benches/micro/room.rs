@@ -8,7 +8,7 @@
 use crate::json_string;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use ringchat::chat::home::Home;
+use ringchat::chat::home::{Home, NewPublication};
 use ringchat::chat::ids::{ClientId, Dialect, Epoch, RoomName, ShardId};
 use ringchat::chat::peer::Author;
 use ringchat::chat::room::Group;
@@ -38,7 +38,15 @@ fn home(c: &mut Criterion) {
     home.join(ShardId(0), Dialect::Json);
     let mut turn = |count: u32| {
         (0..count).for_each(|_| {
-            home.publish(0, Content::Json(black_box(&data)), &author);
+            home.publish(
+                0,
+                NewPublication {
+                    content: Content::Json(black_box(&data)),
+                    author: Some(&author),
+                    tags: None,
+                    skip_history: false,
+                },
+            );
         });
         let (batch, shards) = home.take_batch().expect("a batch");
         assert_eq!((batch.count, shards.count()), (count, 1));

@@ -4,7 +4,7 @@ use super::auth::{self, Identity, TokenError};
 use super::grants::seconds;
 use super::ids::{Dialect, RoomName};
 use super::nicks;
-use super::peer::{HistoryRequest, Join, PeerMessage};
+use super::peer::{HistoryRequest, Join, PeerMessage, ServerSide};
 use super::session::{Beat, Membership, Pace, Purpose, Stage, Wait};
 use super::settings::Operation;
 use super::shard::{Effects, Shard};
@@ -22,6 +22,18 @@ pub(super) enum Refusal {
     Error(ErrorCode),
     /// The connection is closed.
     Close(Disconnect),
+}
+
+/// How a connection comes into a room.
+pub(super) struct Entry {
+    /// Command to answer (0: none).
+    pub(super) id: u32,
+    /// Which encoding it takes.
+    pub(super) dialect: Dialect,
+    /// Position from which it is to recover: epoch as text, offset.
+    pub(super) recover: Option<(String, u64)>,
+    /// The application's backend brings it there.
+    pub(super) server_side: Option<ServerSide>,
 }
 
 impl From<ErrorCode> for Refusal {
@@ -124,7 +136,7 @@ impl Shard {
         };
         let Some(&room) = self.room_index.get(channel.as_ref()) else { return false };
         let Some(session) = self.session(slot) else { return false };
-        let joining = session.membership(room).is_some_and(|m| m.stage == Stage::Joining);
+        let joining = session.membership(room).is_some_and(|m| m.stage != Stage::Joined);
         if joining {
             session.wait = Wait::Room(room);
         }
@@ -325,20 +337,14 @@ impl Shard {
         if let (Some(grant), Some(room)) = (grant, self.room(channel)) {
             self.keep_grant(slot, room, grant);
         }
-        self.join(slot, id, channel, dialect, recover, fx);
+        let entry = Entry { id, dialect, recover, server_side: None };
+        self.join(slot, channel, entry, fx);
         Ok(())
     }
 
     /// Asks a room's home to count the connection as a member; permission has been checked.
-    pub(super) fn join(
-        &mut self,
-        slot: u32,
-        id: u32,
-        channel: &str,
-        dialect: Dialect,
-        recover: Option<(String, u64)>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn join(&mut self, slot: u32, channel: &str, entry: Entry, fx: &mut Effects) {
+        let Entry { id, dialect, recover, server_side } = entry;
         let Some(index) = self.room(channel) else { return };
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         room.joining += 1;
@@ -346,17 +352,22 @@ impl Shard {
         let counted = room.options.presence || room.options.join_leave;
         let author = counted.then(|| self.author_kept(slot));
         let from = self.origin(slot);
-        let past_bytes = self.past_bytes(slot);
+        let mut past_bytes = self.past_bytes(slot);
+        if server_side.is_some() {
+            // Nothing waits for this answer: it has to fit beside others.
+            past_bytes = past_bytes.min(self.limits.outbox / 4);
+        }
         if let Some(session) = self.session(slot) {
             // An answer that may be large has the outbox to itself.
-            if recover.is_some() {
+            if recover.is_some() && server_side.is_none() {
                 session.wait = Wait::Room(index);
             }
             session.rooms.reserve_exact(1);
             session.rooms.push(Membership { room: index, stage: Stage::Joining });
         }
         let home = self.settings.home(channel);
-        let join = Join { room: name, from, id, dialect, recover, past_bytes, author };
+        let room = name;
+        let join = Join { room, from, id, dialect, recover, past_bytes, author, server_side };
         self.tell(home, PeerMessage::Join(Box::new(join)), fx);
     }
 

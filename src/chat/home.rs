@@ -8,7 +8,7 @@ use super::peer::{Author, Batch};
 use super::presence::{Announcement, Presence};
 use crate::config::{NamespaceOptions, RecoveryMode};
 use crate::protocol::content::{Content, SharedContent};
-use crate::protocol::reply::{self, Event, Publication, Push};
+use crate::protocol::reply::{self, Event, Publication, Push, Tags};
 use crate::protocol::{codes, plain};
 use crate::ws::codec;
 use bytes::{Bytes, BytesMut};
@@ -18,6 +18,14 @@ use std::sync::Arc;
 /// Bytes that a history entry costs besides its texts: itself, its author, and what the allocator
 /// keeps of the seven blocks; two of them have a count of references.
 const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Author>() + 7 * 16 + 2 * 16;
+
+/// Bytes that a tag costs besides its texts: itself in a tree that may be half empty, and what the
+/// allocator keeps of two blocks.
+const TAG_BYTES: usize = 2 * size_of::<(String, String)>() + 2 * 16;
+
+/// Who has published what the application's backend publishes, for plain clients. No guest can have
+/// this name: a nick has no `#`.
+const SERVER_NAME: &str = "#server";
 
 /// What is left of a publication that its author has deleted.
 const BLANK: &str = r#"{"type":"message","text":"","deleted":true}"#;
@@ -65,7 +73,30 @@ pub struct Entry {
     offset: u64,
     time_ms: u64,
     content: SharedContent,
-    author: Arc<Author>,
+    author: Option<Arc<Author>>,
+    tags: Option<Arc<Tags>>,
+}
+
+/// A publication on its way into the room.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPublication<'a> {
+    /// What is published.
+    pub content: Content<'a>,
+    /// Who publishes; `None`: the application's backend.
+    pub author: Option<&'a Arc<Author>>,
+    /// What the backend attached to it.
+    pub tags: Option<&'a Arc<Tags>>,
+    /// It takes no offset and is not kept: only members who are here now get it.
+    pub skip_history: bool,
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordered {
+    /// Its offset, if it is kept.
+    pub offset: Option<u64>,
+    /// Bytes of history added, minus those that fell out.
+    pub change: isize,
 }
 
 /// How much of the past one reply may carry.
@@ -167,32 +198,47 @@ impl Home {
     }
 
     /// Gives the publication the next offset, keeps it and encodes it for the members.
-    /// Returns bytes of history added, minus those that fell out.
-    pub fn publish(&mut self, now_ms: u64, content: Content<'_>, author: &Arc<Author>) -> isize {
-        self.offset += 1;
+    pub fn publish(&mut self, now_ms: u64, new: NewPublication<'_>) -> Ordered {
+        let NewPublication { content, author, tags, skip_history } = new;
+        let kept = self.has_history() && !skip_history;
+        self.offset += u64::from(kept);
         self.count += 1;
-        let stamp = self.has_history().then_some((self.offset, now_ms));
-        let info = Some(&author.info);
-        self.push(Push::Publication(Publication { content, info, stamp, tags: None }));
+        let publication = Publication {
+            content,
+            info: author.map(|author| &author.info),
+            stamp: kept.then_some((self.offset, now_ms)),
+            tags: tags.map(|tags| &**tags),
+        };
+        self.push(Push::Publication(publication));
         if self.speaks(Dialect::Plain)
             && let Some(line) = content.line()
         {
             let frames = &mut self.frames[Dialect::Plain.index()];
-            codec::text_frame_with(frames, |out| line.write(&author.name, out));
+            let name = author.map_or(SERVER_NAME, |author| author.name.as_str());
+            codec::text_frame_with(frames, |out| line.write(name, out));
         }
-        if stamp.is_none() {
-            return 0;
+        if !kept {
+            return Ordered { offset: None, change: 0 };
         }
-        let content = content.shared();
-        let author = author.clone();
-        let entry = Entry { offset: self.offset, time_ms: now_ms, content, author };
+        let entry = Entry {
+            offset: self.offset,
+            time_ms: now_ms,
+            content: content.shared(),
+            author: author.cloned(),
+            tags: tags.cloned(),
+        };
         let mut change = entry.bytes() as isize;
         self.history_bytes += entry.bytes();
         self.history.push_back(entry);
         while self.history.len() > self.options.history_size {
             change -= self.forget_oldest() as isize;
         }
-        change
+        Ordered { offset: Some(self.offset), change }
+    }
+
+    /// Forgets the history; offsets go on as if it were there. Returns the bytes freed.
+    pub fn forget_all(&mut self) -> usize {
+        self.history.drain(..).map(|entry| entry.bytes()).sum()
     }
 
     /// Tells the members that somebody joined or left, where that is pushed to all.
@@ -303,13 +349,15 @@ impl Home {
     }
 
     /// Whether `author` published `offset`: the same user, or for anonymous users the same client.
-    pub fn is_author(&self, offset: u64, author: &Author) -> bool {
-        self.entry(offset).is_some_and(|e| {
-            let theirs = &e.author;
-            match theirs.user.is_empty() {
+    /// The application's backend (`None`) is the author of what it published itself.
+    pub fn is_author(&self, offset: u64, author: Option<&Author>) -> bool {
+        self.entry(offset).is_some_and(|e| match (e.author.as_deref(), author) {
+            (None, None) => true,
+            (Some(theirs), Some(author)) => match theirs.user.is_empty() {
                 true => theirs.client == author.client,
                 false => theirs.user == author.user,
-            }
+            },
+            (None, Some(_)) | (Some(_), None) => false,
         })
     }
 
@@ -320,6 +368,7 @@ impl Home {
         let Some(entry) = self.history.get_mut(at) else { return 0 };
         let before = entry.bytes() as isize;
         entry.content = Content::Json(BLANK).shared();
+        entry.tags = None;
         let change = entry.bytes() as isize - before;
         self.history_bytes = self.history_bytes.saturating_add_signed(change);
         change
@@ -396,7 +445,7 @@ impl Home {
     pub fn check(
         &self,
         kind: &crate::protocol::chat::Kind<'_>,
-        author: &Author,
+        author: Option<&Author>,
     ) -> Result<(), codes::ErrorCode> {
         use crate::protocol::chat::Kind;
         match *kind {
@@ -425,15 +474,18 @@ impl Entry {
     pub fn publication(&self) -> Publication<'_> {
         Publication {
             content: self.content.view(),
-            info: Some(&self.author.info),
+            info: self.author.as_ref().map(|author| &author.info),
             stamp: Some((self.offset, self.time_ms)),
-            tags: None,
+            tags: self.tags.as_deref(),
         }
     }
 
-    /// As if nobody else shared its author: the bound on history holds even then.
+    /// As if nobody else shared its author or tags: the bound on history holds even then.
     fn bytes(&self) -> usize {
-        let Author { user, name, info, .. } = &*self.author;
-        ENTRY_BYTES + self.content.view().len() + user.len() + name.len() + info.bytes()
+        let author =
+            self.author.as_ref().map_or(0, |a| a.user.len() + a.name.len() + a.info.bytes());
+        let tags = self.tags.iter().flat_map(|tags| tags.iter());
+        let tags: usize = tags.map(|(word, value)| TAG_BYTES + word.len() + value.len()).sum();
+        ENTRY_BYTES + self.content.view().len() + author + tags
     }
 }

@@ -1,15 +1,15 @@
 //! The home's side: joins, leaves, publications and history of the rooms that this shard orders.
 
-use super::home::{Entry, Home, Limit, Range};
-use super::ids::{Dialect, Origin, RoomName, ShardId};
-use super::peer::{Answer, Author, HistoryRequest, Join, PeerMessage};
+use super::home::{Entry, Home, Limit, NewPublication, Range};
+use super::ids::{Dialect, Epoch, Origin, RoomName, ShardId};
+use super::peer::{Answer, Author, HistoryRequest, Join, PeerMessage, ServerSide};
 use super::presence::Announcement;
 use super::rules;
 use super::shard::{Effects, Shard};
 use crate::protocol::chat::Kind;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::Content;
-use crate::protocol::messages::{Body, HistoryResult, Reply, SubscribeResult};
+use crate::protocol::messages::{Body, HistoryResult, PushBody, Reply, Subscribe, SubscribeResult};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const CHECK_MS_MIN: u64 = 1_000;
 
 impl Shard {
     /// The room at home, made if it is not there.
-    fn home(&mut self, name: &RoomName) -> Result<u32, ErrorCode> {
+    pub(super) fn home(&mut self, name: &RoomName) -> Result<u32, ErrorCode> {
         if let Some(home) = self.home_index.get(name) {
             return Ok(*home);
         }
@@ -47,7 +47,7 @@ impl Shard {
     }
 
     pub(super) fn home_join(&mut self, join: Join, fx: &mut Effects) {
-        let Join { room, from, id, dialect, recover, past_bytes, author } = join;
+        let Join { room, from, id, dialect, recover, past_bytes, author, server_side } = join;
         let conn = from.conn;
         let index = match self.home(&room) {
             Ok(index) => index,
@@ -61,14 +61,18 @@ impl Shard {
         let limit = self.past_limit(past_bytes);
         let Some(home) = self.homes.get_mut(index as usize) else { return };
         // A plain client is told nothing.
-        let answer = (id > 0).then(|| {
+        let answer = (id > 0 || server_side.is_some()).then(|| {
             let (result, past) = subscribe_result(home, recover, limit);
             match (result.was_recovering, result.recovered) {
                 (true, true) => self.metrics.recovered.inc(),
                 (true, false) => self.metrics.unrecovered.inc(),
                 (false, _) => {}
             }
-            Box::new(Answer { reply: Reply::new(id, Body::Subscribe(result)), past })
+            let reply = match server_side {
+                None => Reply::new(id, Body::Subscribe(result)),
+                Some(told) => subscribe_push(room.as_str(), result, told),
+            };
+            Box::new(Answer { reply, past })
         });
         home.join(from.shard, dialect);
         let present = home.presence.as_mut().zip(author.clone());
@@ -119,7 +123,9 @@ impl Shard {
         author: &Arc<Author>,
         fx: &mut Effects,
     ) {
-        let result = self.accept_publication(room, content, author);
+        let author = Some(author);
+        let new = NewPublication { content, author, tags: None, skip_history: false };
+        let result = self.accept_publication(room, new).map(|_| ());
         if result.is_err() {
             self.metrics.command_errors.inc();
         }
@@ -134,17 +140,17 @@ impl Shard {
         }
     }
 
-    fn accept_publication(
+    /// Checks, orders, keeps and encodes one publication; returns where it is kept, if it is.
+    pub(super) fn accept_publication(
         &mut self,
         room: &str,
-        content: Content<'_>,
-        author: &Arc<Author>,
-    ) -> Result<(), ErrorCode> {
+        new: NewPublication<'_>,
+    ) -> Result<Option<(Epoch, u64)>, ErrorCode> {
         let index = match self.home_index.get(room) {
             Some(index) => *index,
             None => self.home(&RoomName::from(room))?,
         };
-        let accepted = self.order_publication(index, content, author);
+        let accepted = self.order_publication(index, new);
         if accepted.is_err() {
             self.release_home(index);
         }
@@ -154,39 +160,42 @@ impl Shard {
     fn order_publication(
         &mut self,
         index: u32,
-        content: Content<'_>,
-        author: &Arc<Author>,
-    ) -> Result<(), ErrorCode> {
+        new: NewPublication<'_>,
+    ) -> Result<Option<(Epoch, u64)>, ErrorCode> {
         let now = self.now;
-        let Some(home) = self.homes.get_mut(index as usize) else { return Ok(()) };
+        let Some(home) = self.homes.get_mut(index as usize) else { return Ok(None) };
+        let author = new.author.map(|author| &**author);
         let mut change = 0;
-        let payload = rules::read(&home.options, content)?;
+        let payload = rules::read(&home.options, new.content)?;
         if let Some(payload) = &payload {
             home.check(&payload.kind, author)?;
         }
         let nonce = payload.as_ref().and_then(|payload| payload.nonce.as_deref());
         let slow_ms = home.options.slow_mode.as_millis() as u64;
-        let slowed = slow_ms > 0 && rules::is_slowed(payload.as_ref());
+        // Slow mode is for users: the application's backend has its own reasons to be fast.
+        let slowed = slow_ms > 0 && author.is_some() && rules::is_slowed(payload.as_ref());
         if slowed || nonce.is_some() {
             let room = home.name.as_str();
             let client;
-            let user = match author.user.as_str() {
-                "" => {
+            let user: &str = match author {
+                // Nobody's nonces: neither a user nor a client has an empty id here.
+                None => "",
+                Some(author) if author.user.is_empty() => {
                     client = author.client.to_string();
                     &client
                 }
-                user => user,
+                Some(author) => &author.user,
             };
             // Published already: the sender only missed the answer.
             if slowed && nonce.is_some_and(|n| self.nonces.known(now.mono_ms, room, user, n)) {
-                return Ok(());
+                return Ok(None);
             }
             if slowed && !self.slow.pass(now.mono_ms, room, user, slow_ms) {
                 self.metrics.slow_mode_refused.inc();
                 return Err(codes::TOO_MANY_REQUESTS);
             }
             if nonce.is_some_and(|nonce| !self.nonces.fresh(now.mono_ms, room, user, nonce)) {
-                return Ok(());
+                return Ok(None);
             }
         }
         match payload.map(|payload| payload.kind) {
@@ -196,24 +205,25 @@ impl Shard {
             }
             _ => {}
         }
-        change += home.publish(now.unix_ms, content, author);
+        let ordered = home.publish(now.unix_ms, new);
+        change += ordered.change;
         let room_max = self.settings.config.channel.history_room_max_size;
         change -= home.bound_bytes(room_max) as isize;
         if home.turn_bytes() > TURN_BYTES_MAX {
             self.turn_full = true;
         }
-        let kept = home.has_history().then_some((home.epoch.0, home.offset));
+        let kept = ordered.offset.map(|offset| (home.epoch, offset));
         self.metrics.publications.inc();
         self.history_bytes = self.history_bytes.saturating_add_signed(change);
         if let Some((epoch, offset)) = kept {
             let meta_ttl_ms = self.settings.meta_ttl_ms(&home.options);
             home.keep_until_ms = now.unix_ms.saturating_add(meta_ttl_ms);
-            self.ages.push_back((index, epoch, offset));
+            self.ages.push_back((index, epoch.0, offset));
             self.bound_history();
             self.plan_check(index);
         }
         self.mark_dirty(index);
-        Ok(())
+        Ok(kept)
     }
 
     pub(super) fn home_history(&mut self, request: &HistoryRequest, fx: &mut Effects) {
@@ -418,4 +428,12 @@ fn subscribe_result(
         ..Default::default()
     };
     (result, missed)
+}
+
+/// What a client is told whom the application's backend has brought into a room.
+fn subscribe_push(room: &str, result: SubscribeResult, told: ServerSide) -> Reply {
+    let SubscribeResult { recoverable, epoch, offset, positioned, .. } = result;
+    let data = told.data.unwrap_or_default();
+    let subscribe = Subscribe { recoverable, epoch, offset, positioned, data };
+    Reply::push(room, PushBody::Subscribe(subscribe))
 }

@@ -1,6 +1,7 @@
 //! The plain-text dialect: entering a room by connecting, and lines of chat.
 
 use super::auth::Identity;
+use super::commands::Entry;
 use super::ids::{Dialect, RoomName};
 use super::peer::{PeerMessage, Publish};
 use super::session::{Pace, Purpose, Wait};
@@ -33,7 +34,8 @@ impl Shard {
         if let Some(session) = self.session(slot) {
             session.wait = Wait::Room(index);
         }
-        self.join(slot, 0, room, Dialect::Plain, None, fx);
+        let entry = Entry { id: 0, dialect: Dialect::Plain, recover: None, server_side: None };
+        self.join(slot, room, entry, fx);
     }
 
     /// A line of a plain client.

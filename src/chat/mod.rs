@@ -23,9 +23,12 @@
 //! | [`listing`] | the public rooms of all shards, put together |
 //! | [`slow`] | who has to wait before the next message (at the room's home) |
 //! | [`nonces`] | which messages were published already (at the room's home) |
+//! | [`idempotency`] | what was answered to which idempotency key (at the room's home) |
+//! | [`api`] | what the server API may ask for, and what it is answered |
 //! | [`session`] | one connection's state |
-//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `reload` are its chapters |
+//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `api`, `reload` are its chapters |
 
+pub mod api;
 pub mod auth;
 mod beats;
 mod commands;
@@ -33,6 +36,7 @@ mod grants;
 pub mod hold;
 pub mod home;
 mod homes;
+pub mod idempotency;
 pub mod ids;
 mod lines;
 pub mod listing;

@@ -30,7 +30,7 @@ pub struct Join {
     pub room: RoomName,
     /// Who asks.
     pub from: Origin,
-    /// Command to answer (0: a plain client, no answer).
+    /// Command to answer (0: none).
     pub id: u32,
     /// Which encoding it takes.
     pub dialect: Dialect,
@@ -40,6 +40,15 @@ pub struct Join {
     pub past_bytes: usize,
     /// Who joins, if the room keeps who is there.
     pub author: Option<Arc<Author>>,
+    /// The application's backend wants it there: it is told by pushes, not by a reply.
+    pub server_side: Option<ServerSide>,
+}
+
+/// What belongs to a join that the application's backend has asked for.
+#[derive(Debug)]
+pub struct ServerSide {
+    /// For the client: raw JSON, or other bytes.
+    pub data: Option<Bytes>,
 }
 
 /// A client publishes.
@@ -81,7 +90,8 @@ pub struct HistoryRequest {
 pub struct Answer {
     /// The reply, without publications.
     pub reply: Reply,
-    /// The publications of the past that belong into it, in order.
+    /// The publications of the past that belong into it, in order. They follow a push, one push
+    /// each.
     pub past: Option<Vec<Entry>>,
 }
 
@@ -185,7 +195,7 @@ pub enum PeerMessage {
         room: RoomName,
         /// Who asked.
         conn: ConnId,
-        /// Command to answer (0: a plain client).
+        /// Command to answer (0: none).
         id: u32,
         /// Why.
         error: ErrorCode,

@@ -35,6 +35,8 @@ pub enum Wait {
 pub enum Stage {
     /// The home has been asked.
     Joining,
+    /// The home has been asked, and the connection is to leave as soon as it has answered.
+    Unwanted,
     /// The home has counted it.
     Joined,
 }

@@ -11,16 +11,17 @@ use super::session::{Beat, Purpose, Session, Stage, Wait};
 use super::shard::{Close, Effects, Hello, Shard};
 use crate::protocol::codes::{self, Disconnect};
 use crate::protocol::command::Commands;
-use crate::protocol::messages::{Encoding, Reply};
+use crate::protocol::messages::{Body, Encoding, Reply};
 use crate::protocol::plain::Endpoint;
 use crate::protocol::protobuf;
 use crate::protocol::reply::{self, Info};
 use crate::ws::codec::{self, Message, Violation};
 use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Queued bytes that still go out before a Close frame; more is dropped.
-const FLUSH_BYTES_MAX: usize = 64 * 1024;
+pub(super) const FLUSH_BYTES_MAX: usize = 64 * 1024;
 /// Replies up to this many bytes are put together with those before them.
 const REPLY_COPIED_MAX: usize = 1024;
 /// The buffer in which replies are encoded is kept up to this many bytes.
@@ -240,11 +241,28 @@ impl Shard {
     pub(super) fn answer(&mut self, slot: u32, answer: &Answer, fx: &mut Effects) {
         let Answer { reply, past } = answer;
         let Some(past) = past else { return self.reply(slot, reply, fx) };
+        if let Some(Body::Push(push)) = &reply.body {
+            self.reply(slot, reply, fx);
+            return self.push_past(slot, &push.channel, past, fx);
+        }
         let past = past.iter().map(Entry::publication);
         let write = |encoding, out: &mut BytesMut| {
             reply::with_publications(out, encoding, reply, past);
         };
         self.encode(slot, write, fx);
+    }
+
+    /// Encodes publications of the past as pushes, and queues them.
+    fn push_past(&mut self, slot: u32, channel: &str, past: &[Entry], fx: &mut Effects) {
+        let prefix = reply::push_prefix(channel);
+        for entry in past {
+            let push = reply::Push::Publication(entry.publication());
+            let write = |encoding, out: &mut BytesMut| match encoding {
+                Encoding::Json => reply::push_json(out, &prefix, push),
+                Encoding::Protobuf => reply::push_protobuf(out, channel, push),
+            };
+            self.encode(slot, write, fx);
+        }
     }
 
     /// Queues a frame around what `write` writes in the connection's encoding.
@@ -339,7 +357,7 @@ impl Shard {
         &mut self,
         slot: u32,
         code: u16,
-        reason: &'static str,
+        reason: impl Into<Cow<'static, str>>,
         flush_max: usize,
         fx: &mut Effects,
     ) {
@@ -349,7 +367,7 @@ impl Shard {
             true => session.outbox.drain(),
             false => Vec::new(),
         };
-        fx.closes.push(Close { slot, code, reason, before });
+        fx.closes.push(Close { slot, code, reason: reason.into(), before });
     }
 
     /// Takes a connection out of everything: its rooms, its nick, the accounts.
@@ -424,7 +442,7 @@ impl Shard {
         self.grants.remove(slot, index);
         let Purpose::Chat(dialect) = purpose else { return };
         // A join under way ends in `joined`, which finds nobody and leaves again.
-        if membership.stage == Stage::Joining {
+        if membership.stage != Stage::Joined {
             return;
         }
         let Some(room) = self.rooms.get_mut(index as usize) else { return };

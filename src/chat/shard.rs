@@ -4,13 +4,15 @@
 //! [`Shard::step`] takes one input; [`Shard::end_turn`] closes a round of the event loop and hands
 //! the turn's bytes to the members; [`Shard::pop_writable`] and [`Shard::take_outbox`] say what to
 //! send. It never waits, reads a clock or draws a random number. Its chapters are other files of this
-//! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `reload`. Tests:
+//! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `api`, `reload`. Tests:
 //! `chat/tests`.
 
+use super::api::{Answer, Request};
 use super::auth::{self, Identity, TokenError};
 use super::grants::Grants;
 use super::hold::Hold;
 use super::home::Home;
+use super::idempotency::Idempotency;
 use super::ids::{ClientId, Dialect, Epoch, RoomName, ShardId};
 use super::listing::Listing;
 use super::nicks::Nicks;
@@ -30,6 +32,7 @@ use crate::ws::codec::{Message, Violation};
 use ahash::RandomState;
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -101,6 +104,13 @@ pub enum Input<'a> {
         /// In order.
         messages: Vec<PeerMessage>,
     },
+    /// A call of the server API; answered in [`Effects::answers`] at once.
+    Api {
+        /// Names the call in its answer.
+        ticket: usize,
+        /// What is asked for.
+        request: Box<Request>,
+    },
     /// Time passed: [`Shard::next_deadline_ms`] may be over.
     Tick,
     /// The configuration or a key set has changed.
@@ -117,7 +127,7 @@ pub struct Close {
     /// Code of the Close frame.
     pub code: u16,
     /// Reason of the Close frame.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// Whole frames to be sent first.
     pub before: Vec<Bytes>,
 }
@@ -131,6 +141,8 @@ pub struct Effects {
     pub closes: Vec<Close>,
     /// Connections for which [`Shard::accepts`] said no and which may go on.
     pub resumed: Vec<u32>,
+    /// Answers to calls of the server API, by ticket.
+    pub answers: Vec<(usize, Answer)>,
 }
 
 impl Effects {
@@ -184,6 +196,7 @@ pub struct Shard {
     pub(super) nonces: Nonces,
     pub(super) slow: Slow,
     pub(super) listing: Listing,
+    pub(super) idempotency: Idempotency,
     pub(super) nicks: Nicks,
     pub(super) grants: Grants,
     pub(super) wheel: Wheel,
@@ -204,6 +217,8 @@ impl Shard {
         let hasher = || settings.hasher.clone();
         let nonces_max = settings.config.channel.nonces_max.div_ceil(usize::from(settings.shards));
         let slow_max = settings.config.channel.slow_mode_max.div_ceil(usize::from(settings.shards));
+        let keys_max = settings.config.http_api.idempotency_keys_max;
+        let keys_max = keys_max.div_ceil(usize::from(settings.shards));
         let grace_ms = settings.config.client.nick_grace.as_millis() as u64;
         let max_delay = settings.config.fanout.max_delay;
         Shard {
@@ -227,6 +242,7 @@ impl Shard {
             nonces: Nonces::new(hasher(), nonces_max),
             slow: Slow::new(hasher(), slow_max),
             listing: Listing::default(),
+            idempotency: Idempotency::new(hasher(), keys_max),
             nicks: Nicks::new(hasher(), grace_ms),
             grants: Grants::default(),
             wheel: Wheel::new(now.mono_ms),
@@ -261,6 +277,10 @@ impl Shard {
                 for message in messages {
                     self.hear(from, message, fx);
                 }
+            }
+            Input::Api { ticket, request } => {
+                let answer = self.api(*request, fx);
+                fx.answers.push((ticket, answer));
             }
             Input::Tick => self.tick(fx),
             Input::Settings(settings) => self.reconfigure(settings),
@@ -354,6 +374,7 @@ impl Shard {
         self.flush_rooms(fx);
         self.turn_full = false;
         self.metrics.nonces_forgotten.set(self.nonces.forgotten);
+        self.metrics.idempotency_keys_forgotten.set(self.idempotency.forgotten);
         self.metrics.outbox_bytes.set(self.outbox_bytes as u64);
     }
 

@@ -28,18 +28,17 @@ impl Shard {
         let Some(&index) = self.room_index.get(name.as_str()) else { return };
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         room.joining = room.joining.saturating_sub(1);
-        let here = self.session_of(conn).is_some_and(|session| {
-            let mut memberships = session.rooms.iter_mut();
-            let membership = memberships.find(|m| m.room == index);
-            membership.map(|m| m.stage = Stage::Joined).is_some()
+        let asked = self.session_of(conn).and_then(|session| {
+            let membership = session.rooms.iter_mut().find(|m| m.room == index)?;
+            Some(std::mem::replace(&mut membership.stage, Stage::Joined))
         });
-        if !here {
+        let Some(asked) = asked else {
             // It went away while the home was asked.
             self.release_room(index);
             let home = self.settings.home(name.as_str());
             let leave = PeerMessage::Leave { room: name.clone(), dialect, author };
             return self.tell(home, leave, fx);
-        }
+        };
         if let Some(room) = self.rooms.get_mut(index as usize) {
             room.group(dialect).add(conn.slot);
         }
@@ -48,6 +47,9 @@ impl Shard {
                 self.complete(conn.slot, index, result);
             }
             self.answer(conn.slot, &answer, fx);
+        }
+        if asked == Stage::Unwanted {
+            self.take_out(conn.slot, index, fx);
         }
         self.room_answered(conn, index, fx);
     }
@@ -80,7 +82,9 @@ impl Shard {
             self.notice(conn.slot, "* no more rooms can be opened", fx);
             return self.close(conn.slot, codes::PERMISSION_DENIED_CLOSE, fx);
         }
-        self.reply(conn.slot, &Reply::new(id, error), fx);
+        if id > 0 {
+            self.reply(conn.slot, &Reply::new(id, error), fx);
+        }
         self.room_answered(conn, index, fx);
     }
 

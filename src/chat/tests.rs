@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+mod api;
 mod encodings;
 mod grants;
 mod holding;
@@ -108,7 +109,8 @@ impl World {
                 before.into_iter().for_each(|bytes| self.receive(index, &bytes));
             }
             self.clients[index].open = false;
-            self.clients[index].closed = Some((code, reason));
+            // Leaked, so that scenarios compare it with a literal.
+            self.clients[index].closed = Some((code, reason.into_owned().leak()));
         }
         while let Some(slot) = self.effects[shard].resumed.pop() {
             if let Some(&index) = self.by_slot.get(&(shard, slot)) {
@@ -286,6 +288,17 @@ impl World {
                 self.step(shard, Input::Received { slot, message: Message::Text(&text) });
             }
         }
+    }
+
+    /// The client's id on the wire.
+    fn client_id(&self, index: usize) -> String {
+        ClientId(index as u128 + 1).to_string()
+    }
+
+    /// The client's user.
+    fn user(&mut self, index: usize) -> String {
+        let (shard, slot) = (self.clients[index].shard, self.clients[index].slot);
+        self.shards[shard].session(slot).map(|s| s.identity.user()).expect("a session")
     }
 
     /// The connection breaks.

@@ -362,7 +362,25 @@ pub const KEYS: &[Key] = &[
     key(
         "http_api.key",
         Kind::Secret,
-        "What a caller of the server API (/api) has to show. Empty: there is no API.",
+        "Key of the server API at /api, in the header X-API-Key of every request: visible ASCII \
+         characters. Empty: there is no server API.",
+    ),
+    key(
+        "http_api.body_size_limit",
+        Kind::Bytes,
+        "Bytes of a request's body to the server API; above it: 413.",
+    ),
+    key(
+        "http_api.timeout",
+        Kind::Duration,
+        "For the body of a request to the server API (later: 408), and for the rooms to answer it \
+         (later: error 100).",
+    ),
+    key(
+        "http_api.idempotency_keys_max",
+        Kind::Count,
+        "Idempotency keys remembered in all, each for five minutes; above it the oldest are \
+         forgotten sooner.",
     ),
     key("shutdown.spread", Kind::Duration, "Clients are told to leave spread over this time."),
     key("shutdown.timeout", Kind::Duration, "The process is out within this time."),

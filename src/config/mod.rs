@@ -344,18 +344,32 @@ pub struct HttpConfig {
     pub internal_address: String,
 }
 
-/// The server API.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+/// The server API: what an application's backend may ask for over HTTP.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpApiConfig {
-    /// What a caller has to show. Empty: the API is off.
+    /// Key that every request shows. Empty: there is no server API.
     pub key: String,
+    /// Bytes of a request's body; above it: 413.
+    pub body_size_limit: usize,
+    /// For a request's body, and for the rooms to answer it.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Idempotency keys remembered in all, each for five minutes; above it the oldest are
+    /// forgotten sooner.
+    pub idempotency_keys_max: usize,
 }
 
 /// Says whether there is a key, never which.
 impl std::fmt::Debug for HttpApiConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpApiConfig").field("key", &shown_secret(&self.key)).finish()
+        let key = if self.key.is_empty() { "none" } else { "set" };
+        f.debug_struct("HttpApiConfig")
+            .field("key", &key)
+            .field("body_size_limit", &self.body_size_limit)
+            .field("timeout", &self.timeout)
+            .field("idempotency_keys_max", &self.idempotency_keys_max)
+            .finish()
     }
 }
 
@@ -540,6 +554,17 @@ impl Default for HttpConfig {
             idle_timeout: Duration::from_secs(75),
             internal_port: 0,
             internal_address: String::new(),
+        }
+    }
+}
+
+impl Default for HttpApiConfig {
+    fn default() -> Self {
+        HttpApiConfig {
+            key: String::new(),
+            body_size_limit: 1024 * 1024,
+            timeout: Duration::from_secs(10),
+            idempotency_keys_max: 100_000,
         }
     }
 }

@@ -489,13 +489,21 @@ fn wrong_files_are_named() {
 #[test]
 fn errors_and_debug_never_show_a_secret() {
     let secret = "swordfish-swordfish-swordfish-42";
-    let c = good(&[], &[("RINGCHAT_CLIENT_TOKEN_HMAC_SECRET_KEY", secret)]);
-    assert_eq!(c.client.token.hmac_secret_key, secret);
+    let c = good(
+        &[],
+        &[("RINGCHAT_CLIENT_TOKEN_HMAC_SECRET_KEY", secret), ("RINGCHAT_HTTP_API_KEY", secret)],
+    );
+    assert_eq!(
+        (c.client.token.hmac_secret_key.as_str(), c.http_api.key.as_str()),
+        (secret, secret)
+    );
     for text in [format!("{c:?}"), to_toml(&c)] {
         assert!(!text.contains("swordfish"), "{text}");
     }
     let short = problems(&[], &[("RINGCHAT_CLIENT_TOKEN_HMAC_SECRET_KEY", "swordfish")]);
     assert!(!short.contains("swordfish") && short.contains("has 9 bytes"), "{short}");
+    let spaced = problems(&[], &[("RINGCHAT_HTTP_API_KEY", "sword fish")]);
+    assert!(!spaced.contains("fish") && spaced.contains("http_api.key"), "{spaced}");
 }
 
 #[test]

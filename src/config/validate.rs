@@ -132,6 +132,7 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<Problem>> {
     access(config, &mut problems);
     tokens("client.token", &config.client.token, &mut problems);
     subscription_tokens(config, &mut problems);
+    server_api(config, &mut problems);
     zeros(config, &mut problems);
     limits(config, &mut problems);
     origins(&config.client.allowed_origins, &mut problems);
@@ -279,6 +280,17 @@ fn subscription_tokens(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
+fn server_api(config: &Config, problems: &mut Vec<Problem>) {
+    // The message does not repeat the key: it is a secret.
+    if !config.http_api.key.bytes().all(|b| b.is_ascii_graphic()) {
+        problems.push(Problem::new(
+            "http_api.key",
+            "has characters that cannot stand in an HTTP header; take visible ASCII characters \
+             without spaces, such as the output of: openssl rand -hex 32",
+        ));
+    }
+}
+
 fn zeros(config: &Config, problems: &mut Vec<Problem>) {
     let (client, channel, http) = (&config.client, &config.channel, &config.http_server);
     let numbers = [
@@ -293,6 +305,8 @@ fn zeros(config: &Config, problems: &mut Vec<Problem>) {
         ("channel.recovery_max_publication_limit", channel.recovery_max_publication_limit),
         ("channel.history_room_max_size", channel.history_room_max_size),
         ("http_server.connection_limit", http.connection_limit),
+        ("http_api.body_size_limit", config.http_api.body_size_limit),
+        ("http_api.idempotency_keys_max", config.http_api.idempotency_keys_max),
     ];
     let times = [
         ("client.ping_interval", client.ping_interval),
@@ -300,6 +314,7 @@ fn zeros(config: &Config, problems: &mut Vec<Problem>) {
         ("client.stale_close_delay", client.stale_close_delay),
         ("http_server.head_timeout", http.head_timeout),
         ("http_server.idle_timeout", http.idle_timeout),
+        ("http_api.timeout", config.http_api.timeout),
         ("shutdown.timeout", config.shutdown.timeout),
     ];
     let zero_numbers = numbers.iter().filter(|(_, n)| *n == 0).map(|(key, _)| *key);

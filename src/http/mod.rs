@@ -1,18 +1,21 @@
-//! HTTP that is not a WebSocket: the page, health and metrics, on one ordinary thread.
+//! HTTP that is not a WebSocket: the page, health, metrics, the server API, on one ordinary thread.
 //!
 //! Owns the thread, its tokio runtime and the connections that the workers hand to it, each with
 //! the bytes already read. It never accepts, never answers a WebSocket upgrade (a connection that
-//! asks for one goes back to a worker, see [`HandBack`]) and never touches a room.
+//! asks for one goes back to a worker, see [`HandBack`]) and never touches a room: the server API asks
+//! the shards through [`ApiDoor`].
 //!
 //! | file | owns |
 //! |---|---|
 //! | `mod.rs` | the thread: [`start`], [`Handle`], drain |
 //! | `connection.rs` | one connection: hyper, deadlines, the hand-back |
 //! | `routes.rs` | what is answered |
+//! | `api/` | the server API |
 //! | `page.rs` | the embedded files: types, ETags, gzip |
 //! | `export.rs` | the metrics as OpenMetrics text |
 //! | `tests.rs` | the tests, over real sockets |
 
+mod api;
 mod connection;
 mod export;
 mod page;
@@ -20,6 +23,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+pub use api::ApiDoor;
 pub use export::Scrape;
 
 use crate::config::Config;
@@ -69,18 +73,20 @@ pub struct Handle {
 /// Starts the HTTP thread.
 ///
 /// `metrics`: what `/metrics` shows and where this side counts. `back`: takes connections that
-/// turned out to be WebSockets. `pulse`: asked by `/health`. Errors: no thread, no runtime.
+/// turned out to be WebSockets. `pulse`: asked by `/health`. `door`: asked by `/api`. Errors: no
+/// thread, no runtime.
 pub fn start(
     config: Arc<Config>,
     metrics: Arc<Scrape>,
     back: Back,
     pulse: Pulse,
+    door: ApiDoor,
 ) -> io::Result<Handle> {
     let places = Arc::new(Places::new(config.http_server.connection_limit));
     let (queue, fresh) = mpsc::channel(places.limit);
     let (drain, draining) = watch::channel(None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let shared = Shared::new(config, metrics, back, Arc::clone(&places), pulse);
+    let shared = Shared::new(config, metrics, back, Arc::clone(&places), pulse, door);
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         // Built here: connections of this thread share it without locks.
         let shared = std::rc::Rc::new(shared);

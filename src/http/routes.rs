@@ -1,12 +1,15 @@
-//! What the HTTP side answers: the page, `/health`, `/metrics`; 404 and 405 for the rest.
+//! What the HTTP side answers: the page, `/health`, `/metrics`, the server API; 404 and 405 for the
+//! rest.
 //!
-//! Owns paths and headers. It never reads a request's body. Tests: `http/tests.rs`.
+//! Owns paths and headers. It never reads a request's body; `api` does. Tests: `http/tests.rs`.
 
+use super::api::Api;
 use super::{Places, Pulse, Scrape, export, page};
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use axum::routing::get;
+use axum::routing::{any, get};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,9 +21,21 @@ const PULSE_TIME: Duration = Duration::from_secs(1);
 /// Media type of a sentence for people.
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// The routes. GET and HEAD; another method on a known path is 405 with `Allow`.
-pub(super) fn router(scrape: Arc<Scrape>, places: Arc<Places>, pulse: Pulse) -> Router {
+/// The routes. GET and HEAD; another method on a known path is 405 with `Allow`. Without `api` there
+/// is nothing below `/api/`.
+pub(super) fn router(
+    scrape: Arc<Scrape>,
+    places: Arc<Places>,
+    pulse: Pulse,
+    api: Option<Arc<Api>>,
+) -> Router {
     let mut router = Router::new();
+    if let Some(api) = api {
+        router = router.route(
+            "/api/{method}",
+            any(move |request: Request| async move { api.serve(request).await }),
+        );
+    }
     for file in page::files() {
         let path = file.path;
         let file = Arc::new(file);
@@ -83,11 +98,15 @@ fn metrics(scrape: &Arc<Scrape>) -> Response<Body> {
     }
 }
 
-fn text(status: StatusCode, sentence: &'static str) -> Response<Body> {
+pub(super) fn text(status: StatusCode, sentence: &'static str) -> Response<Body> {
     answer(status, TEXT, sentence)
 }
 
-fn answer(status: StatusCode, media_type: HeaderValue, body: impl Into<Body>) -> Response<Body> {
+pub(super) fn answer(
+    status: StatusCode,
+    media_type: HeaderValue,
+    body: impl Into<Body>,
+) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();

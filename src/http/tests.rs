@@ -4,6 +4,7 @@
 //! worker would have read.
 
 use super::*;
+use crate::chat::api::{Answer, Outcome, Request};
 use crate::metrics::{Cells, METRICS};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -16,6 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const UPGRADE: &str = "GET /connection/websocket?x=1 HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
                        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+type Ask = Arc<dyn Fn(usize, Request) -> oneshot::Receiver<Answer> + Send + Sync>;
 
 struct Side {
     listener: TcpListener,
@@ -30,13 +33,25 @@ impl Side {
     }
 
     fn start_with(set: impl FnOnce(&mut Config), pulse: Pulse) -> Side {
+        // The shards of this server API have ended.
+        Side::start_asking(set, pulse, Arc::new(|_, _| oneshot::channel().1))
+    }
+
+    fn start_asking(set: impl FnOnce(&mut Config), pulse: Pulse, ask: Ask) -> Side {
         let mut config = Config::default();
         set(&mut config);
         let (send, backs) = mpsc::channel();
         let send = Mutex::new(send);
         let scrape = Arc::new(Scrape::new(vec![Arc::new(Cells::default()), Arc::default()]));
         let back: Back = Arc::new(move |b| send.lock().unwrap().send(b).unwrap());
-        let handle = start(Arc::new(config), Arc::clone(&scrape), back, pulse).unwrap();
+        let door = ApiDoor {
+            shards: 2,
+            home: Arc::new(|_| 1),
+            ask,
+            node_uid: "uid".to_owned(),
+            node_name: "name".to_owned(),
+        };
+        let handle = start(Arc::new(config), Arc::clone(&scrape), back, pulse, door).unwrap();
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         Side { listener, handle, scrape, backs }
     }
@@ -427,6 +442,79 @@ fn connections_are_bounded() {
     clients[3].assert_closed();
     drop(clients.remove(3));
     side.until("a place is free", || side.try_open(b"").is_some());
+}
+
+/// A request to the server API, whose key is `k`.
+fn api(method: &str, body: &str) -> String {
+    format!(
+        "POST /api/{method} HTTP/1.1\r\nHost: h\r\nX-API-Key: k\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn the_server_api_does_not_wait_forever() {
+    const INTERNAL: &str = r#"{"error":{"code":100,"message":"internal server error"}}"#;
+    let set = |config: &mut Config| {
+        config.http_api.key = "k".into();
+        config.http_api.timeout = Duration::from_millis(100);
+    };
+    let silent = Mutex::new(Vec::new());
+    let never: Ask = Arc::new(move |_, _| {
+        let (answer, answered) = oneshot::channel();
+        silent.lock().unwrap().push(answer);
+        answered
+    });
+    let ended: Ask = Arc::new(|_, _| oneshot::channel().1);
+    for ask in [never, ended] {
+        let side = Side::start_asking(set, Arc::new(Vec::new), ask);
+        for (method, body) in [("info", "{}"), ("history", r#"{"channel":"r"}"#)] {
+            let reply = side.ask(&api(method, body));
+            assert_eq!((reply.status, reply.text()), (200, INTERNAL), "{method}");
+        }
+        let batch = side.ask(&api("batch", r#"{"commands":[{"info":{}},{"info":{}}]}"#));
+        let error = INTERNAL;
+        assert_eq!(batch.text(), format!("{{\"replies\":[{error},{error}]}}"));
+        assert_eq!(side.scrape.http.http_api_errors.get(), 4);
+    }
+}
+
+#[test]
+fn the_server_api_asks_homes_and_all_shards() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    let ask: Ask = Arc::new(move |shard, _| {
+        log.lock().unwrap().push(shard);
+        let (answer, answered) = oneshot::channel();
+        let _ = answer.send(Ok(Outcome::Done));
+        answered
+    });
+    let set = |config: &mut Config| config.http_api.key = "k".into();
+    let side = Side::start_asking(set, Arc::new(Vec::new), ask);
+    for (method, body, shards) in [
+        ("publish", r#"{"channel":"r","data":1}"#, vec![1]),
+        ("broadcast", r#"{"channels":["r","s"],"data":1}"#, vec![1, 1]),
+        ("history_remove", r#"{"channel":"r"}"#, vec![1]),
+        ("unsubscribe", r#"{"channel":"r","user":"u"}"#, vec![0, 1]),
+        ("disconnect", r#"{"user":"u"}"#, vec![0, 1]),
+        ("publish", r#"{"channel":"r"}"#, vec![]),
+    ] {
+        assert_eq!(side.ask(&api(method, body)).status, 200);
+        assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), shards, "{method} {body}");
+    }
+}
+
+#[test]
+fn the_server_api_takes_nothing_while_draining() {
+    let side = Side::start(|config| config.http_api.key = "k".into());
+    let request = api("publish", r#"{"channel":"r","data":1}"#);
+    let (begin, rest) = request.split_at(10);
+    let mut begun = side.open(begin);
+    side.until("it is served", || side.scrape.http.http_connections.get() == 1);
+    side.handle.drain(DEADLINE);
+    begun.send(rest);
+    assert_eq!(begun.reply().status, 503);
+    assert_eq!(side.scrape.http.http_api_refused.get(), 1);
 }
 
 #[test]

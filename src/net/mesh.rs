@@ -6,6 +6,7 @@
 //! waits the worker reads no client socket. Tests: at the end of this file.
 
 use super::dispatcher::Wake;
+use crate::chat::api::{Answer, Request};
 use crate::chat::ids::ShardId;
 use crate::chat::peer::PeerMessage;
 use crate::chat::settings::Settings;
@@ -31,8 +32,19 @@ pub enum Control {
     Ping(oneshot::Sender<()>),
     /// The configuration or a key set has changed.
     Settings(Arc<Settings>),
+    /// A call of the server API; answered at the end of the turn.
+    Api(ApiCall),
     /// Shut down in order.
     Drain,
+}
+
+/// A call of the server API on its way to a core.
+#[derive(Debug)]
+pub struct ApiCall {
+    /// What is asked for.
+    pub request: Box<Request>,
+    /// Who waits; dropped without an answer where the core has ended.
+    pub answer: oneshot::Sender<Answer>,
 }
 
 /// How others reach a core.

@@ -11,8 +11,9 @@ use super::connection::{After, Connection, Phase};
 use super::dispatcher::{self, Handler, Turn, Wake};
 use super::drain::Drain;
 use super::listener::Balance;
-use super::mesh::{Control, Mesh};
+use super::mesh::{ApiCall, Control, Mesh};
 use super::ring::{self, Kind, Token};
+use crate::chat::api::Answer;
 use crate::chat::settings::Settings;
 use crate::chat::shard::{Close, Effects, Input, Now, Shard};
 use crate::chat::wheel::Wheel;
@@ -24,6 +25,7 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
 
 /// Sends submitted before the worker looks at completions again.
 const SENDS_MAX: usize = 1_024;
@@ -134,6 +136,8 @@ pub(super) struct Worker {
     pub(super) now: Now,
     /// Connections that became readable while a lane was full.
     held: Vec<Token>,
+    /// Who waits for the answers to this turn's calls of the server API, by ticket.
+    api_calls: Slab<oneshot::Sender<Answer>>,
     pub(super) drain: Option<Drain>,
 }
 
@@ -165,6 +169,7 @@ impl Worker {
             serials: 0,
             now,
             held: Vec::new(),
+            api_calls: Slab::new(),
             drain: None,
         };
         worker.fx.closes.reserve(16);
@@ -306,7 +311,7 @@ impl Worker {
     /// Begins to close with what the shard says.
     fn close(&mut self, close: Close) {
         let Close { slot, code, reason, mut before } = close;
-        before.push(codec::close_frame(code, reason));
+        before.push(codec::close_frame(code, &reason));
         self.begin_close(slot, &before);
     }
 
@@ -384,6 +389,10 @@ impl Worker {
                     self.settings = settings.clone();
                     self.step(Input::Settings(settings));
                 }
+                Control::Api(ApiCall { request, answer }) => {
+                    let ticket = self.api_calls.insert(answer);
+                    self.step(Input::Api { ticket, request });
+                }
                 Control::Drain => self.start_drain(),
             }
         }
@@ -460,6 +469,16 @@ impl Worker {
         }
     }
 
+    /// Answers the turn's calls of the server API: what they published is on its way by now.
+    fn answer_api(&mut self) {
+        for (ticket, answer) in self.fx.answers.drain(..) {
+            if let Some(caller) = self.api_calls.try_remove(ticket) {
+                // Who asked may have given up.
+                let _ = caller.send(answer);
+            }
+        }
+    }
+
     fn flush(&mut self) {
         let (mut sends, mut bytes) = (0, 0);
         while sends < SENDS_MAX {
@@ -499,6 +518,7 @@ impl Handler for Worker {
             self.close(close);
         }
         self.flush();
+        self.answer_api();
         if done {
             return Turn::Done;
         }

@@ -7,6 +7,7 @@
 // A test crate: nothing outside of it uses its items, and a failed unwrap is a failed test.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+mod api;
 mod commands;
 mod conversation;
 mod direction;

@@ -1,0 +1,247 @@
+//! The server API: `POST /api/METHOD`, for an application's backend.
+//!
+//! Owns who may ask (a key, compared in constant time), how large and slow a request may be, and the
+//! form of the answers. It touches no room: an [`ApiDoor`] leads to the shards. There is no API
+//! unless `http_api.key` is set. Source: the public docs, "Server API walkthrough".
+//!
+//! | file | owns |
+//! |---|---|
+//! | `mod.rs` | the key, the body, statuses, batches |
+//! | `call.rs` | a method and its body -> a call |
+//! | `carry.rs` | a call -> questions to shards; their answers -> a result |
+//!
+//! An answer has status 200 and is `{"result":{...}}` or `{"error":{"code":107,"message":"..."}}`. Only
+//! what is no call at all has another status: 400 malformed, 401 without the key, 404 no such method,
+//! 405 not POST, 408 and 413 a body too slow or too large, 503 while the server drains. Tests:
+//! `tests/it/api.rs`, and beside each part.
+
+mod call;
+mod carry;
+
+use super::{Places, Scrape, routes};
+use crate::chat::api::{Answer, Request};
+use crate::config::HttpApiConfig;
+use crate::protocol::codes::{self, ErrorCode};
+use crate::protocol::json;
+use axum::body::{Body, Bytes};
+use axum::http::{self, HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use call::{Command, Refusal};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+/// Commands of a batch that are carried out at the same time, where it asks for that.
+const PARALLEL_MAX: usize = 64;
+
+/// The header that carries the key.
+const KEY_HEADER: &str = "x-api-key";
+
+/// The way to the shards. Called on the HTTP thread; neither closure may block.
+#[derive(Clone)]
+pub struct ApiDoor {
+    /// How many there are.
+    pub shards: usize,
+    /// The shard that orders a room, by the room's name.
+    pub home: Arc<dyn Fn(&str) -> usize + Send + Sync>,
+    /// Asks a shard. The answer fails to come where the shard has ended.
+    pub ask: Arc<dyn Fn(usize, Request) -> oneshot::Receiver<Answer> + Send + Sync>,
+    /// Names this process: another after every start.
+    pub node_uid: String,
+    /// Names this process for people.
+    pub node_name: String,
+}
+
+impl fmt::Debug for ApiDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiDoor").field("shards", &self.shards).finish_non_exhaustive()
+    }
+}
+
+/// The server API, switched on.
+pub(super) struct Api {
+    /// Hash of the key: hashes have one length, so that a comparison tells nothing about the key's.
+    key: [u8; 32],
+    body_size_limit: usize,
+    timeout: Duration,
+    door: ApiDoor,
+    places: Arc<Places>,
+    scrape: Arc<Scrape>,
+    start: Instant,
+}
+
+impl Api {
+    /// `None`: no key is set, so there is no API.
+    pub(super) fn new(
+        config: &HttpApiConfig,
+        door: ApiDoor,
+        places: Arc<Places>,
+        scrape: Arc<Scrape>,
+    ) -> Option<Arc<Api>> {
+        (!config.key.is_empty()).then(|| {
+            Arc::new(Api {
+                key: Sha256::digest(config.key.as_bytes()).into(),
+                body_size_limit: config.body_size_limit,
+                timeout: config.timeout,
+                door,
+                places,
+                scrape,
+                start: Instant::now(),
+            })
+        })
+    }
+
+    /// Answers one request to a path below `/api/`.
+    pub(super) async fn serve(self: Arc<Self>, request: http::Request<Body>) -> Response<Body> {
+        if !self.is_authorized(request.headers(), request.uri().query()) {
+            self.scrape.http.http_api_unauthorized.inc();
+            return routes::text(StatusCode::UNAUTHORIZED, "the key is missing or wrong\n");
+        }
+        match self.clone().answer(request).await {
+            Ok(body) => {
+                routes::answer(StatusCode::OK, HeaderValue::from_static("application/json"), body)
+            }
+            Err((status, sentence)) => {
+                self.scrape.http.http_api_refused.inc();
+                let mut response = routes::text(status, sentence);
+                if status == StatusCode::METHOD_NOT_ALLOWED {
+                    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+                }
+                response
+            }
+        }
+    }
+
+    /// `X-API-Key: KEY`, `Authorization: apikey KEY`, or `?api_key=KEY`.
+    fn is_authorized(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
+        let shown = headers.get(KEY_HEADER).map(HeaderValue::as_bytes).or_else(|| {
+            let (scheme, key) =
+                headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("apikey").then(|| key.trim().as_bytes())
+        });
+        let right = |key: &[u8]| {
+            let hash: [u8; 32] = Sha256::digest(key).into();
+            bool::from(hash.as_slice().ct_eq(&self.key))
+        };
+        match shown {
+            Some(key) => right(key),
+            None => form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+                .find(|(name, _)| name == "api_key")
+                .is_some_and(|(_, key)| right(key.as_bytes())),
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: http::Request<Body>,
+    ) -> Result<String, (StatusCode, &'static str)> {
+        let method = request.uri().path().strip_prefix("/api/").unwrap_or_default().to_owned();
+        if request.method() != Method::POST {
+            return Err((StatusCode::METHOD_NOT_ALLOWED, "this path takes POST\n"));
+        }
+        if method != "batch" && !call::METHODS.contains(&method.as_str()) {
+            return Err((StatusCode::NOT_FOUND, "there is no such method\n"));
+        }
+        if self.places.draining.load(Ordering::Relaxed) {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "the server shuts down\n"));
+        }
+        let body = self.body(request.into_body()).await?;
+        let text = match std::str::from_utf8(&body) {
+            Ok(text) if text.trim().is_empty() => "{}",
+            Ok(text) => text,
+            Err(_) => return Err((StatusCode::BAD_REQUEST, "the body is no UTF-8\n")),
+        };
+        let malformed = (StatusCode::BAD_REQUEST, "the body does not fit the method\n");
+        let deadline = Instant::now() + self.timeout;
+        if method == "batch" {
+            let batch = call::batch(text).ok_or(malformed)?;
+            return Ok(self.batch(batch.commands, batch.parallel, deadline).await);
+        }
+        let call = match call::read(&method, text) {
+            Err(Refusal::Malformed) => return Err(malformed),
+            Err(Refusal::Error(error)) => Err(error),
+            Ok(call) => Ok(call),
+        };
+        Ok(match self.carry_out(call, deadline).await {
+            Ok(result) => format!("{{\"result\":{result}}}"),
+            Err(error) => format!("{{\"error\":{}}}", error_object(error)),
+        })
+    }
+
+    async fn body(&self, body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
+        let limited = Limited::new(body, self.body_size_limit);
+        match tokio::time::timeout(self.timeout, limited.collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(e)) if e.is::<LengthLimitError>() => {
+                Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"))
+            }
+            Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early\n")),
+            Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
+        }
+    }
+
+    /// `{"replies":[{"publish":{...}},{"error":{...}}]}`: one for each command, in order.
+    async fn batch(
+        self: Arc<Self>,
+        commands: Vec<Command>,
+        parallel: bool,
+        deadline: Instant,
+    ) -> String {
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let mut running = JoinSet::new();
+            let at_once = if parallel { PARALLEL_MAX } else { 1 };
+            for (i, command) in commands.by_ref().take(at_once).enumerate() {
+                let api = self.clone();
+                running.spawn(async move { (i, api.reply(command, deadline).await) });
+            }
+            let mut done = running.join_all().await;
+            done.sort_unstable_by_key(|(i, _)| *i);
+            replies.extend(done.into_iter().map(|(_, reply)| reply));
+        }
+        format!("{{\"replies\":[{}]}}", replies.join(","))
+    }
+
+    async fn reply(&self, command: Command, deadline: Instant) -> String {
+        let Command { method, call } = command;
+        match self.carry_out(call, deadline).await {
+            Ok(result) => format!("{{\"{method}\":{result}}}"),
+            Err(error) => format!("{{\"error\":{}}}", error_object(error)),
+        }
+    }
+
+    /// A result object, encoded. Errors: those of the shards; [`codes::INTERNAL`] where one of them
+    /// does not answer before the deadline.
+    async fn carry_out(
+        &self,
+        call: Result<call::Call, ErrorCode>,
+        deadline: Instant,
+    ) -> Result<String, ErrorCode> {
+        let result = match call {
+            Ok(call) => match timeout_at(deadline, self.ask(call)).await {
+                Ok(result) => result,
+                Err(_) => Err(codes::INTERNAL),
+            },
+            Err(error) => Err(error),
+        };
+        let cells = &self.scrape.http;
+        let counter = if result.is_ok() { &cells.http_api_calls } else { &cells.http_api_errors };
+        counter.inc();
+        result
+    }
+}
+
+/// `{"code":107,"message":"bad request"}`
+fn error_object(error: ErrorCode) -> String {
+    let mut out = format!("{{\"code\":{},\"message\":", error.code).into_bytes();
+    json::write_str(&mut out, error.message);
+    out.push(b'}');
+    String::from_utf8_lossy(&out).into_owned()
+}
