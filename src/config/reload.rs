@@ -16,8 +16,10 @@ pub(super) const FIXED: &[&str] = &[
     "client.queue_total_max_size",
     "client.nick_grace",
     "channel.nonces_max",
+    "channel.slow_mode_max",
     "fanout",
     "http_server",
+    "http_api",
 ];
 
 /// `new`, but with the values of `running` where only a restart changes them; and the keys for

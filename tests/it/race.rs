@@ -45,7 +45,7 @@ struct Seen {
 #[test]
 fn who_drops_and_returns_misses_nothing_or_is_told() {
     let namespace = format!(
-        r#"channel.namespaces=[{{"name":"chat","history_size":{HISTORY},"join_leave":false}}]"#
+        r#"channel.namespaces=[{{"name":"chat","history_size":{HISTORY},"join_leave":false,"force_push_join_leave":false}}]"#
     );
     let server = Server::start(&[
         &namespace,
