@@ -127,7 +127,7 @@ impl Server {
             connections_max,
             start: Instant::now(),
         });
-        let reload = live.start(Box::new(load));
+        let reload = live.start(Box::new(load), http.clone());
         let reload =
             reload.map_err(|e| ServerError::Failed(format!("no thread to reload: {e}")))?;
         let mut server = Server {

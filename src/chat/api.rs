@@ -420,6 +420,7 @@ impl Shard {
                 }
                 Identity::Guest(_) | Identity::Anonymous => {}
             }
+            self.arm(slot);
             let ttl = expires_at.map_or(0, |at| u32::try_from(at - now_s).unwrap_or(u32::MAX));
             let push = RefreshPush { expires: expires_at.is_some(), ttl };
             // A plain client is told nothing.

@@ -363,9 +363,8 @@ pub struct HttpApiConfig {
 /// Says whether there is a key, never which.
 impl std::fmt::Debug for HttpApiConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key = if self.key.is_empty() { "none" } else { "set" };
         f.debug_struct("HttpApiConfig")
-            .field("key", &key)
+            .field("key", &shown_secret(&self.key))
             .field("body_size_limit", &self.body_size_limit)
             .field("timeout", &self.timeout)
             .field("idempotency_keys_max", &self.idempotency_keys_max)

@@ -19,7 +19,7 @@ pub(super) const FIXED: &[&str] = &[
     "channel.slow_mode_max",
     "fanout",
     "http_server",
-    "http_api",
+    "http_api.idempotency_keys_max",
 ];
 
 /// `new`, but with the values of `running` where only a restart changes them; and the keys for

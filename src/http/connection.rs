@@ -6,7 +6,7 @@
 //! is taken from it, with the bytes behind the head. So hyper answers no upgrade, and the worker
 //! that gets the socket decides as it does for a first request. Tests: `http/tests.rs`.
 
-use super::api::{Api, ApiDoor};
+use super::api::Api;
 use super::{Back, Fresh, HandBack, Places, Pulse, Scrape, routes};
 use crate::config::Config;
 use crate::ws::handshake::{Reject, Upgrade};
@@ -58,10 +58,9 @@ impl Shared {
         back: Back,
         places: Arc<Places>,
         pulse: Pulse,
-        door: ApiDoor,
+        api: Arc<Api>,
     ) -> Self {
         let http = &config.http_server;
-        let api = Api::new(&config.http_api, door, Arc::clone(&places), Arc::clone(&scrape));
         Shared {
             router: routes::router(Arc::clone(&scrape), Arc::clone(&places), pulse, api),
             head_timeout: http.head_timeout,

@@ -26,8 +26,9 @@ mod tests;
 pub use api::ApiDoor;
 pub use export::Scrape;
 
-use crate::config::Config;
+use crate::config::{Config, HttpApiConfig};
 use crate::ws::handshake::Upgrade;
+use api::Api;
 use connection::Shared;
 use std::io;
 use std::net::TcpStream;
@@ -67,6 +68,7 @@ pub struct Handle {
     queue: mpsc::Sender<Fresh>,
     places: Arc<Places>,
     drain: watch::Sender<Option<Instant>>,
+    api: Arc<Api>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -85,14 +87,15 @@ pub fn start(
     let places = Arc::new(Places::new(config.http_server.connection_limit));
     let (queue, fresh) = mpsc::channel(places.limit);
     let (drain, draining) = watch::channel(None);
+    let api = Api::new(&config.http_api, door, Arc::clone(&places), Arc::clone(&metrics));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let shared = Shared::new(config, metrics, back, Arc::clone(&places), pulse, door);
+    let shared = Shared::new(config, metrics, back, Arc::clone(&places), pulse, Arc::clone(&api));
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         // Built here: connections of this thread share it without locks.
         let shared = std::rc::Rc::new(shared);
         LocalSet::new().block_on(&runtime, run(shared, fresh, draining));
     })?;
-    Ok(Handle { queue, places, drain, thread: Arc::new(Mutex::new(Some(thread))) })
+    Ok(Handle { queue, places, drain, api, thread: Arc::new(Mutex::new(Some(thread))) })
 }
 
 impl Handle {
@@ -124,6 +127,11 @@ impl Handle {
     pub fn drain(&self, timeout: Duration) {
         self.places.draining.store(true, Ordering::Relaxed);
         self.drain.send_replace(Some(Instant::now() + timeout));
+    }
+
+    /// Changes key and limits of the server API, for requests that begin from now on.
+    pub fn set_api(&self, config: &HttpApiConfig) {
+        self.api.set(config);
     }
 
     /// Waits for the thread to end; only [`Handle::drain`] makes it end. A second call returns at

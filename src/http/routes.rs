@@ -21,21 +21,18 @@ const PULSE_TIME: Duration = Duration::from_secs(1);
 /// Media type of a sentence for people.
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// The routes. GET and HEAD; another method on a known path is 405 with `Allow`. Without `api` there
-/// is nothing below `/api/`.
+/// The routes. GET and HEAD, POST below `/api/`; another method on a known path is 405 with `Allow`.
 pub(super) fn router(
     scrape: Arc<Scrape>,
     places: Arc<Places>,
     pulse: Pulse,
-    api: Option<Arc<Api>>,
+    api: Arc<Api>,
 ) -> Router {
     let mut router = Router::new();
-    if let Some(api) = api {
-        router = router.route(
-            "/api/{method}",
-            any(move |request: Request| async move { api.serve(request).await }),
-        );
-    }
+    router = router.route(
+        "/api/{method}",
+        any(move |request: Request| async move { api.serve(request).await }),
+    );
     for file in page::files() {
         let path = file.path;
         let file = Arc::new(file);

@@ -505,6 +505,21 @@ fn the_server_api_asks_homes_and_all_shards() {
 }
 
 #[test]
+fn the_key_of_the_server_api_can_change() {
+    let side = Side::start(|_| {});
+    let status = || side.ask(&api("channels", r#"{"pattern":"["}"#)).status;
+    assert_eq!(status(), 404);
+    let set = |key: &str| {
+        let key = key.to_owned();
+        side.handle.set_api(&HttpApiConfig { key, ..HttpApiConfig::default() });
+    };
+    for (key, expect) in [("k", 200), ("another", 401), ("", 404)] {
+        set(key);
+        assert_eq!(status(), expect, "{key:?}");
+    }
+}
+
+#[test]
 fn the_server_api_takes_nothing_while_draining() {
     let side = Side::start(|config| config.http_api.key = "k".into());
     let request = api("publish", r#"{"channel":"r","data":1}"#);

@@ -7,7 +7,7 @@ use super::jwks::{self, Sets};
 use super::say;
 use crate::chat::settings::{Keys, Settings};
 use crate::config::{Config, ConfigError, Loaded, for_running};
-use crate::http::Scrape;
+use crate::http::{self, Scrape};
 use crate::net::mesh::{Control, Reach};
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -47,7 +47,7 @@ impl Live {
     }
 
     /// Starts the thread. Each message reloads the configuration; without its sender it ends.
-    pub(super) fn start(mut self, load: Load) -> io::Result<Sender<()>> {
+    pub(super) fn start(mut self, load: Load, http: http::Handle) -> io::Result<Sender<()>> {
         let (order, orders) = mpsc::channel();
         let run = move || {
             let mut read = Instant::now();
@@ -55,7 +55,7 @@ impl Live {
                 let interval = jwks::refresh_interval(&self.config().client).unwrap_or(IDLE);
                 let wait = (read + interval).saturating_duration_since(Instant::now());
                 match orders.recv_timeout(wait) {
-                    Ok(()) => self.reload(&load),
+                    Ok(()) => self.reload(&load, &http),
                     Err(RecvTimeoutError::Timeout) => {
                         self.refresh();
                         read = Instant::now();
@@ -69,7 +69,7 @@ impl Live {
     }
 
     /// Takes the configuration anew.
-    fn reload(&mut self, load: &Load) {
+    fn reload(&mut self, load: &Load, http: &http::Handle) {
         let counters = &self.metrics.http;
         match self.prepare(load) {
             Ok((config, sets, warnings)) => {
@@ -77,6 +77,7 @@ impl Live {
                 *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
                 self.sets = sets;
                 self.apply();
+                http.set_api(&self.config().http_api);
                 for warning in warnings {
                     say(&format!("ringchat: warning: {warning}"));
                 }

@@ -57,6 +57,26 @@ fn limits_namespaces_and_keys_change_and_connections_stay() {
 }
 
 #[test]
+fn the_key_of_the_server_api_changes() {
+    let file = File::new("toml", BASE);
+    let mut server = server(&file);
+    let status = |server: &Server, key: &str| {
+        let address = server.address;
+        let request = format!(
+            "POST /api/info HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        http::request(address, &request).status
+    };
+    assert_eq!(status(&server, "one"), 404);
+    for (key, other) in [("one", "two"), ("two", "one")] {
+        file.write(&format!("{BASE}[http_api]\nkey = \"{key}\"\n"));
+        assert_eq!(reload(&mut server), "ringchat has reloaded its configuration");
+        assert_eq!((status(&server, key), status(&server, other)), (200, 401));
+    }
+}
+
+#[test]
 fn a_configuration_with_an_error_changes_nothing() {
     let file = File::new("toml", &format!("{BASE}[client]\nchannel_limit = 1\n"));
     let mut server = server(&file);

@@ -217,6 +217,9 @@ fn histories_and_their_end() {
     assert_eq!(none, json!({"publications": [], "epoch": epoch, "offset": 3}));
     assert_eq!(world.count(|m| m.history_bytes.get()), 0);
     assert_eq!(offset(world.publish("chat:r", said("4"))), Some(4), "the stream goes on");
+    let homes = world.shards.iter().flat_map(|shard| shard.homes.iter());
+    let kept: usize = homes.map(|(_, home)| home.history_bytes()).sum();
+    assert_eq!(world.count(|m| m.history_bytes.get()), kept as u64, "counted anew");
     let removed = world.ask_home("news", Request::HistoryRemove(RoomName::from("news")));
     assert_eq!(removed, Err(codes::NOT_AVAILABLE));
 }

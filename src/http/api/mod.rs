@@ -29,8 +29,8 @@ use call::{Command, Refusal};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
@@ -64,46 +64,70 @@ impl fmt::Debug for ApiDoor {
     }
 }
 
-/// The server API, switched on.
+/// The server API.
 pub(super) struct Api {
-    /// Hash of the key: hashes have one length, so that a comparison tells nothing about the key's.
-    key: [u8; 32],
-    body_size_limit: usize,
-    timeout: Duration,
+    terms: Mutex<Arc<Terms>>,
     door: ApiDoor,
     places: Arc<Places>,
     scrape: Arc<Scrape>,
     start: Instant,
 }
 
-impl Api {
+/// On which terms it is served: what of the configuration may change while the server runs.
+struct Terms {
+    /// Hash of the key: hashes have one length, so that a comparison tells nothing about the key's.
     /// `None`: no key is set, so there is no API.
+    key: Option<[u8; 32]>,
+    body_size_limit: usize,
+    timeout: Duration,
+}
+
+impl Terms {
+    fn new(config: &HttpApiConfig) -> Arc<Terms> {
+        let key = Some(config.key.as_bytes()).filter(|key| !key.is_empty());
+        Arc::new(Terms {
+            key: key.map(|key| Sha256::digest(key).into()),
+            body_size_limit: config.body_size_limit,
+            timeout: config.timeout,
+        })
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("door", &self.door).finish_non_exhaustive()
+    }
+}
+
+impl Api {
     pub(super) fn new(
         config: &HttpApiConfig,
         door: ApiDoor,
         places: Arc<Places>,
         scrape: Arc<Scrape>,
-    ) -> Option<Arc<Api>> {
-        (!config.key.is_empty()).then(|| {
-            Arc::new(Api {
-                key: Sha256::digest(config.key.as_bytes()).into(),
-                body_size_limit: config.body_size_limit,
-                timeout: config.timeout,
-                door,
-                places,
-                scrape,
-                start: Instant::now(),
-            })
-        })
+    ) -> Arc<Api> {
+        let terms = Mutex::new(Terms::new(config));
+        Arc::new(Api { terms, door, places, scrape, start: Instant::now() })
+    }
+
+    /// Takes on another configuration; requests that have begun go on under the old one.
+    pub(super) fn set(&self, config: &HttpApiConfig) {
+        *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Terms::new(config);
+    }
+
+    fn terms(&self) -> Arc<Terms> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Answers one request to a path below `/api/`.
     pub(super) async fn serve(self: Arc<Self>, request: http::Request<Body>) -> Response<Body> {
-        if !self.is_authorized(request.headers(), request.uri().query()) {
+        let terms = self.terms();
+        let Some(key) = &terms.key else { return routes::not_found() };
+        if !is_authorized(key, request.headers(), request.uri().query()) {
             self.scrape.http.http_api_unauthorized.inc();
             return routes::text(StatusCode::UNAUTHORIZED, "the key is missing or wrong\n");
         }
-        match self.clone().answer(request).await {
+        match self.clone().answer(request, &terms).await {
             Ok(body) => {
                 routes::answer(StatusCode::OK, HeaderValue::from_static("application/json"), body)
             }
@@ -118,28 +142,10 @@ impl Api {
         }
     }
 
-    /// `X-API-Key: KEY`, `Authorization: apikey KEY`, or `?api_key=KEY`.
-    fn is_authorized(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
-        let shown = headers.get(KEY_HEADER).map(HeaderValue::as_bytes).or_else(|| {
-            let (scheme, key) =
-                headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("apikey").then(|| key.trim().as_bytes())
-        });
-        let right = |key: &[u8]| {
-            let hash: [u8; 32] = Sha256::digest(key).into();
-            bool::from(hash.as_slice().ct_eq(&self.key))
-        };
-        match shown {
-            Some(key) => right(key),
-            None => form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-                .find(|(name, _)| name == "api_key")
-                .is_some_and(|(_, key)| right(key.as_bytes())),
-        }
-    }
-
     async fn answer(
         self: Arc<Self>,
         request: http::Request<Body>,
+        terms: &Terms,
     ) -> Result<String, (StatusCode, &'static str)> {
         let method = request.uri().path().strip_prefix("/api/").unwrap_or_default().to_owned();
         if request.method() != Method::POST {
@@ -151,14 +157,14 @@ impl Api {
         if self.places.draining.load(Ordering::Relaxed) {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "the server shuts down\n"));
         }
-        let body = self.body(request.into_body()).await?;
+        let body = body(request.into_body(), terms).await?;
         let text = match std::str::from_utf8(&body) {
             Ok(text) if text.trim().is_empty() => "{}",
             Ok(text) => text,
             Err(_) => return Err((StatusCode::BAD_REQUEST, "the body is no UTF-8\n")),
         };
         let malformed = (StatusCode::BAD_REQUEST, "the body does not fit the method\n");
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + terms.timeout;
         if method == "batch" {
             let batch = call::batch(text).ok_or(malformed)?;
             return Ok(self.batch(batch.commands, batch.parallel, deadline).await);
@@ -172,18 +178,6 @@ impl Api {
             Ok(result) => format!("{{\"result\":{result}}}"),
             Err(error) => format!("{{\"error\":{}}}", error_object(error)),
         })
-    }
-
-    async fn body(&self, body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
-        let limited = Limited::new(body, self.body_size_limit);
-        match tokio::time::timeout(self.timeout, limited.collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(e)) if e.is::<LengthLimitError>() => {
-                Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"))
-            }
-            Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early\n")),
-            Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
-        }
     }
 
     /// `{"replies":[{"publish":{...}},{"error":{...}}]}`: one for each command, in order.
@@ -235,6 +229,38 @@ impl Api {
         let counter = if result.is_ok() { &cells.http_api_calls } else { &cells.http_api_errors };
         counter.inc();
         result
+    }
+}
+
+/// Whether a request shows the key whose hash is `expect`: `X-API-Key: KEY`, `Authorization: apikey
+/// KEY`, or `?api_key=KEY`.
+fn is_authorized(expect: &[u8; 32], headers: &HeaderMap, query: Option<&str>) -> bool {
+    let shown = headers.get(KEY_HEADER).map(HeaderValue::as_bytes).or_else(|| {
+        let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("apikey").then(|| key.trim().as_bytes())
+    });
+    let right = |key: &[u8]| {
+        let hash: [u8; 32] = Sha256::digest(key).into();
+        bool::from(hash.as_slice().ct_eq(expect))
+    };
+    match shown {
+        Some(key) => right(key),
+        None => form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+            .find(|(name, _)| name == "api_key")
+            .is_some_and(|(_, key)| right(key.as_bytes())),
+    }
+}
+
+/// Reads a body, as far as it is neither too large nor too slow.
+async fn body(body: Body, terms: &Terms) -> Result<Bytes, (StatusCode, &'static str)> {
+    let limited = Limited::new(body, terms.body_size_limit);
+    match tokio::time::timeout(terms.timeout, limited.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"))
+        }
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early\n")),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
     }
 }
 
