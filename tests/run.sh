@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Everything that has to hold before a change goes in: format, lints, tests of the crates, and
-# then the real server against the WebSocket conformance suite, the official SDK and a browser.
+# then the real server against the WebSocket conformance suite, official SDKs and a browser.
 #
 # Usage: tests/run.sh [STEP...]      without steps: all of them
-# Steps: fmt clippy cargo benches release strace conformance sdk web
+# Steps: fmt clippy cargo benches release strace conformance sdk python web
 #
 # Works from a clean clone: what is missing is installed (apt packages as root or with sudo, npm
-# packages beside the tests, the conformance suite under .cache/). What cannot be installed is a
-# failure, never a skip. Needs cargo, and a kernel with io_uring. Logs: tests/artifacts/.
+# packages beside the tests, Python packages and the conformance suite under .cache/). What cannot
+# be installed is a failure, never a skip. Needs cargo, and a kernel with io_uring. Logs:
+# tests/artifacts/.
 # Exit status: 0 if nothing failed. The last line is the count: `N passed, N failed`.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -62,6 +63,12 @@ need_node() {
     [ "$major" -ge 20 ] || { echo "node $major is too old: 20 or newer is needed"; return 1; }
 }
 
+need_venv() {
+    need python3 python3 || return 1
+    python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null ||
+        apt_install python3-venv
+}
+
 need_cargo() {
     command -v cargo >/dev/null || { echo "cargo is missing: install Rust first"; return 1; }
     need cc build-essential
@@ -109,9 +116,7 @@ step_strace() {
 }
 
 step_conformance() {
-    need_server && need python3 python3 || return 1
-    python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null ||
-        apt_install python3-venv || return 1
+    need_server && need_venv || return 1
     tests/conformance/setup.sh "$AUTOBAHN_DIR" || return 1
     env -u RINGCHAT_BIN "$RINGCHAT_BIN" --listen 127.0.0.1:0 --echo \
         --set websocket.message_size_limit=20971520 --set client.queue_max_size=104857600 \
@@ -133,6 +138,19 @@ step_conformance() {
 step_sdk() {
     need_server && need_node && npm --prefix tests/sdk ci --no-audit --no-fund &&
         npm --prefix tests/sdk test
+}
+
+# The client and the server API from Python, in an environment that is made anew when the list of
+# packages has changed.
+step_python() {
+    need_server && need_venv || return 1
+    local tests=tests/sdk/python venv=$root/.cache/python-sdk
+    if ! cmp -s "$tests/requirements.txt" "$venv/installed.txt"; then
+        python3 -m venv --clear "$venv" &&
+            "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$tests/requirements.txt" &&
+            cp "$tests/requirements.txt" "$venv/installed.txt" || return 1
+    fi
+    PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m unittest discover -v -s "$tests"
 }
 
 step_web() {
@@ -170,7 +188,7 @@ run() {
     else
         [ "$f" -gt 0 ] || f=1
         echo "--- from $log"
-        grep -nE -A 5 '^test .* FAILED|panicked at|^not ok|^error|^FAILED' "$log" | head -n 100
+        grep -nE -A 5 '^test .* FAILED|panicked at|^ *not ok|^error|^(FAIL|ERROR):|^FAILED' "$log" | head -n 100
         echo "--- the end of it"
         tail -n 50 "$log"
     fi
@@ -183,7 +201,7 @@ run() {
 
 mkdir -p "$logs"
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(fmt clippy cargo benches release strace conformance sdk web)
+[ ${#steps[@]} -gt 0 ] || steps=(fmt clippy cargo benches release strace conformance sdk python web)
 for step in "${steps[@]}"; do
     declare -F "step_$step" >/dev/null || { echo "no such step: $step" >&2; exit 2; }
 done
