@@ -202,9 +202,13 @@ impl Shard {
         let guest = guest_data(connect.data);
         if !connect.token.is_empty() {
             let user = self.verify(&connect.token)?;
+            let rooms = self.claimed_rooms(&user, connect)?;
             if let Some(session) = self.session(slot) {
                 session.identity = Identity::User(Box::new(user));
             }
+            self.connected(slot, id, fx);
+            self.join_claimed(slot, rooms, fx);
+            return Ok(());
         } else if let Some(nick) = guest.nick.filter(|nick| !nick.is_empty()) {
             if !self.settings.guests {
                 return Err(codes::UNAUTHORIZED.into());

@@ -31,6 +31,7 @@
 pub mod api;
 pub mod auth;
 mod beats;
+mod claimed;
 mod commands;
 mod grants;
 pub mod hold;

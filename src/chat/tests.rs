@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 mod api;
+mod claimed;
 mod encodings;
 mod grants;
 mod holding;
