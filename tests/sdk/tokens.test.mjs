@@ -6,9 +6,7 @@ import { test } from 'node:test';
 import { API, Events, inBothForms, message, next } from './helpers.mjs';
 import { inSeconds, sign, TOKENS } from './tokens.mjs';
 
-const ANY = ['--set', 'channel.without_namespace.allow_publish_for_client=true'];
-
-inBothForms('tokens', [...TOKENS, ...API, ...ANY], (sdk) => {
+inBothForms('tokens', [...TOKENS, ...API], (sdk) => {
   const user = (sub, claims = {}) => ({ token: sign({ sub, exp: inSeconds(3600), ...claims }) });
 
   /** Everything that would say that a client lost its connection. */
@@ -105,28 +103,13 @@ inBothForms('tokens', [...TOKENS, ...API, ...ANY], (sdk) => {
     const asked = [];
     const getToken = async ({ channel }) => {
       asked.push(channel);
-      return forRoom();
+      return forRoom({ data: { welcome: true } });
     };
     const subscription = await sdk.subscribe(client, room, { getToken });
+    assert.deepEqual(subscription.hello.data, { welcome: true });
     assert.deepEqual(asked, [room]);
     await sdk.publish(subscription, 'secret');
     assert.equal((await subscription.publications.next()).data, 'secret');
-  });
-
-  test('others see what a subscription token says of its owner', async () => {
-    const room = 'chat:$staff';
-    const enter = async (sub, info) => {
-      const client = await sdk.connect(user(sub));
-      return sdk.subscribe(client, room, { token: sign({ sub, channel: room, info }) });
-    };
-    const ann = await enter('54');
-    const ben = await enter('55', { role: 'lead' });
-    const [, join] = await ann.joins.take(2);
-    assert.deepEqual([join.info.user, join.info.chanInfo], ['55', { role: 'lead' }]);
-    const who = await sdk.presence(ann);
-    assert.deepEqual(who[ben.client.hello.client].chanInfo, { role: 'lead' });
-    await sdk.publish(ben, message('hello'));
-    assert.deepEqual((await ann.publications.next()).info.chanInfo, { role: 'lead' });
   });
 
   test('an expiring subscription token is refreshed, and the subscription stays', async () => {
@@ -149,41 +132,6 @@ inBothForms('tokens', [...TOKENS, ...API, ...ANY], (sdk) => {
     await sdk.publish(subscription, 'still here');
     assert.equal((await subscription.publications.next()).data, 'still here');
     assert.deepEqual(lost, []);
-  });
-
-  test('the rooms that a token names are joined by the server', async () => {
-    const claims = { channels: ['news'], subs: { 'chat:team': { data: { hi: 1 } } } };
-    const client = await sdk.connect(user('48', claims));
-    const joined = await client.joined.take(2);
-    joined.sort((a, b) => a.channel.localeCompare(b.channel));
-    assert.deepEqual(joined.map((s) => s.channel), ['chat:team', 'news']);
-    const [team, news] = joined;
-    assert.deepEqual([team.recoverable, team.data], [true, { hi: 1 }]);
-    assert.equal(news.recoverable, false);
-
-    const other = await sdk.member('chat:team', user('49'));
-    await sdk.publish(other, message('welcome'));
-    const heard = await client.publications.next();
-    assert.deepEqual([heard.channel, heard.data, heard.offset], ['chat:team', message('welcome'), 1]);
-    await sdk.publishTo(client, 'news', 'extra');
-    assert.equal((await client.publications.next()).data, 'extra');
-  });
-
-  test('rooms joined by the server are recovered, too', async () => {
-    const client = await sdk.connect(user('50', { channels: ['chat:kept'] }));
-    await client.joined.next();
-    const other = await sdk.member('chat:kept', user('51'));
-    await sdk.publish(other, message('0'));
-    await client.publications.next();
-    const connecting = next(client, 'connecting');
-    client.cut();
-    await connecting;
-    for (let n = 1; n <= 20; n += 1) await sdk.publish(other, message(String(n)));
-    const back = await client.joined.next();
-    assert.deepEqual([back.wasRecovering, back.recovered], [true, true]);
-    const heard = await client.publications.take(20);
-    assert.deepEqual(heard.map((p) => p.offset), Array.from({ length: 20 }, (_, n) => n + 2));
-    assert.equal(client.publications.left, 0);
   });
 
   test('the server API joins a user to a room and takes it out again', async () => {

@@ -212,16 +212,6 @@ class Tokens(SdkTest):
         await self.publish(subscription, "secret")
         self.assertEqual((await self.publication(subscription)).data, "secret")
 
-    @in_both_forms
-    async def test_the_server_joins_the_rooms_that_a_token_names(self, protobuf, form):
-        room = f"chat:named-{form}"
-        named = await self.connect(protobuf, token=token({"sub": "42", "channels": [room]}))
-        self.assertEqual((await named.heard.next("subscribed")).channel, room)
-        other = await self.member(room, protobuf, token=token({"sub": "43"}))
-        await self.publish(other, message("welcome"))
-        heard = await named.heard.next("publication")
-        self.assertEqual((heard.channel, self.decode(heard.pub.data)), (room, message("welcome")))
-
 
 if __name__ == "__main__":
     unittest.main()
