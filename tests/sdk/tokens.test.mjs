@@ -134,6 +134,40 @@ inBothForms('tokens', [...TOKENS, ...API], (sdk) => {
     assert.deepEqual(lost, []);
   });
 
+  test('the rooms that a token names are joined by the server', async () => {
+    const claims = { channels: ['news'], subs: { 'chat:team': { data: { hi: 1 } } } };
+    const client = await sdk.connect(user('48', claims));
+    const joined = await client.joined.take(2);
+    joined.sort((a, b) => a.channel.localeCompare(b.channel));
+    assert.deepEqual(joined.map((s) => s.channel), ['chat:team', 'news']);
+    const [team, news] = joined;
+    assert.deepEqual([team.recoverable, team.data], [true, { hi: 1 }]);
+    assert.equal(news.recoverable, false);
+
+    const other = await sdk.member('chat:team', user('49'));
+    await sdk.publish(other, message('welcome'));
+    const heard = await client.publications.next();
+    assert.deepEqual([heard.channel, heard.data, heard.offset], ['chat:team', message('welcome'), 1]);
+    await sdk.publishTo(client, 'news', 'extra');
+    assert.equal((await client.publications.next()).data, 'extra');
+  });
+
+  test('what was missed in rooms joined by the server comes once and in order', async () => {
+    const client = await sdk.connect(user('50', { channels: ['chat:kept'] }));
+    await client.joined.next();
+    const other = await sdk.member('chat:kept', user('51'));
+    await sdk.publish(other, message('0'));
+    await client.publications.next();
+    const connecting = next(client, 'connecting');
+    client.cut();
+    await connecting;
+    for (let n = 1; n <= 20; n += 1) await sdk.publish(other, message(String(n)));
+    await client.joined.next();
+    const heard = await client.publications.take(20);
+    assert.deepEqual(heard.map((p) => p.offset), Array.from({ length: 20 }, (_, n) => n + 2));
+    assert.equal(client.publications.left, 0);
+  });
+
   test('the server API joins a user to a room and takes it out again', async () => {
     const client = await sdk.connect(user('52'));
     await sdk.server.api('subscribe', { user: '52', channel: 'chat:made', data: { why: 'api' } });
