@@ -509,7 +509,7 @@ impl Default for NamespaceOptions {
     fn default() -> Self {
         NamespaceOptions {
             chat: false,
-            text_size_limit: 16 * 1024,
+            text_size_limit: 64 * 1024,
             slow_mode: Duration::ZERO,
             history_size: 0,
             history_ttl: Duration::ZERO,

@@ -91,7 +91,7 @@ test('screenshots', async () => {
     }, data);
   await publish('Grace', { type: 'topic', text: 'Build 214: restarts, recovery, release on Friday' });
   await publish('Linus', { type: 'edit', of: 9, text: 'Merging right after lunch then.' });
-  await publish('Ada', { type: 'react', of: 7, emoji: '+1', on: true });
+  await publish('Ada', { type: 'react', of: 7, emoji: '👍', on: true });
   await ada.waitForSelector('.reactions');
   const proof = await ada.evaluate(() => JSON.stringify([localStorage, sessionStorage]));
   await ada.context().close();
