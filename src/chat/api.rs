@@ -8,11 +8,11 @@
 //! `chat/tests/api.rs`.
 
 use super::auth::Identity;
-use super::commands::Entry;
+use super::auth::Overrides;
+use super::grants::Grant;
 use super::home::{Home, Limit, NewPublication, Range};
 use super::idempotency::Kept;
 use super::ids::{Dialect, RoomName};
-use super::peer::ServerSide;
 use super::presence::Presence;
 use super::session::{Purpose, Session, Stage};
 use super::sessions::FLUSH_BYTES_MAX;
@@ -272,7 +272,7 @@ impl Shard {
     }
 
     /// Who is in a room with presence; `None`: nobody is. A room that nobody is in need not exist.
-    fn present(&self, room: &RoomName) -> Result<Option<&Presence>, ErrorCode> {
+    fn who_is(&self, room: &RoomName) -> Result<Option<&Presence>, ErrorCode> {
         if !self.settings.room_options(room.as_str())?.presence {
             return Err(codes::NOT_AVAILABLE);
         }
@@ -281,18 +281,19 @@ impl Shard {
     }
 
     fn api_presence(&self, room: &RoomName) -> Answer {
-        let present = self.present(room)?;
-        let (clients, _) = present.map_or((0, 0), Presence::stats);
+        let present = self.who_is(room)?;
+        let (clients, _) = present.map_or((0, 0), Presence::connection_stats);
         if clients > self.settings.config.presence.max_members {
             return Err(codes::LIMIT_EXCEEDED);
         }
-        let listed = present.into_iter().flat_map(Presence::list);
+        let listed = present.into_iter().flat_map(Presence::connections);
         let presence = listed.map(|a| (a.client.to_string(), a.info.message())).collect();
         object(&PresenceResult { presence })
     }
 
     fn api_presence_stats(&self, room: &RoomName) -> Answer {
-        let (clients, users) = self.present(room)?.map_or((0, 0), Presence::stats);
+        let present = self.who_is(room)?;
+        let (clients, users) = present.map_or((0, 0), Presence::connection_stats);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         object(&PresenceStatsResult { num_clients: count(clients), num_users: count(users) })
     }
@@ -332,10 +333,9 @@ impl Shard {
             } else if self.session(slot).is_some_and(|s| s.rooms.len() >= limit) {
                 answer = Err(codes::LIMIT_EXCEEDED);
             } else {
-                let server_side = Some(ServerSide { data: subscribe.data.clone() });
+                let grant = Grant { data: subscribe.data.clone(), ..Grant::default() };
                 let recover = subscribe.recover.clone();
-                let entry = Entry { id: 0, dialect, recover, server_side };
-                self.join(slot, room, entry, fx);
+                self.bring(slot, room, grant, Overrides::default(), recover, fx);
             }
         }
         answer

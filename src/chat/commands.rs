@@ -1,20 +1,24 @@
 //! The commands of the client protocol: what a client may ask for, and what it is answered.
 
-use super::auth::{self, Identity, TokenError};
-use super::grants::seconds;
-use super::ids::{Dialect, RoomName};
+use super::auth::{self, Identity, Overrides, SubscriptionGrant, TokenError};
+use super::grants::{Grant, seconds};
+use super::ids::RoomName;
 use super::nicks;
-use super::peer::{HistoryRequest, Join, PeerMessage, ServerSide};
+use super::peer::{HistoryRequest, Join, PeerMessage};
 use super::session::{Beat, Membership, Pace, Purpose, Stage, Wait};
 use super::settings::Operation;
 use super::shard::{Effects, Shard};
+use super::terms::Wishes;
 use crate::protocol::codes::{self, Disconnect, ErrorCode};
 use crate::protocol::command::{self, Command, Connect, Data, Frame, GuestData, Request};
 use crate::protocol::content::Content;
 use crate::protocol::json;
-use crate::protocol::messages::{Body, ConnectResult, Empty, RefreshResult, Reply};
+use crate::protocol::messages::{
+    Body, ConnectResult, Empty, RefreshResult, Reply, SubscribeResult,
+};
 use crate::protocol::reply::VERSION;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// Why a command was not carried out.
 pub(super) enum Refusal {
@@ -25,15 +29,18 @@ pub(super) enum Refusal {
 }
 
 /// How a connection comes into a room.
+#[derive(Default)]
 pub(super) struct Entry {
     /// Command to answer (0: none).
     pub(super) id: u32,
-    /// Which encoding it takes.
-    pub(super) dialect: Dialect,
     /// Position from which it is to recover: epoch as text, offset.
     pub(super) recover: Option<(String, u64)>,
-    /// The application's backend brings it there.
-    pub(super) server_side: Option<ServerSide>,
+    /// Options that are different for this client.
+    pub(super) overrides: Overrides,
+    /// What the client asks for.
+    pub(super) wishes: Wishes,
+    /// Bytes of the past that it may be told at once.
+    pub(super) past_bytes_max: usize,
 }
 
 impl From<ErrorCode> for Refusal {
@@ -206,8 +213,7 @@ impl Shard {
             if let Some(session) = self.session(slot) {
                 session.identity = Identity::User(Box::new(user));
             }
-            self.connected(slot, id, fx);
-            self.join_claimed(slot, rooms, fx);
+            self.join_claimed(slot, id, rooms, fx);
             return Ok(());
         } else if let Some(nick) = guest.nick.filter(|nick| !nick.is_empty()) {
             if !self.settings.guests {
@@ -224,7 +230,7 @@ impl Shard {
         } else if !self.settings.anonymous {
             return Err(codes::UNAUTHORIZED.into());
         }
-        self.connected(slot, id, fx);
+        self.connected(slot, id, BTreeMap::new(), fx);
         Ok(())
     }
 
@@ -246,8 +252,14 @@ impl Shard {
         self.tell(home, PeerMessage::Claim { nick: nick.to_owned(), from, proven }, fx);
     }
 
-    /// The client is who it is: answers the connect command.
-    pub(super) fn connected(&mut self, slot: u32, id: u32, fx: &mut Effects) {
+    /// The client is who it is: answers the connect command. `subs`: rooms that it is in already.
+    pub(super) fn connected(
+        &mut self,
+        slot: u32,
+        id: u32,
+        subs: BTreeMap<String, SubscribeResult>,
+        fx: &mut Effects,
+    ) {
         let interval = self.settings.config.client.ping_interval;
         let now_s = self.now.unix_ms / 1_000;
         let Some(session) = self.session(slot) else { return };
@@ -271,9 +283,9 @@ impl Shard {
             expires: ttl_seconds.is_some(),
             ttl: ttl_seconds.map_or(0, seconds),
             data: data.unwrap_or_default(),
+            subs,
             ping: seconds(interval.as_secs().max(1)),
             pong: true,
-            ..Default::default()
         };
         self.reply(slot, &Reply::new(id, Body::Connect(result)), fx);
         let delay = self.first_beat_ms(client);
@@ -319,9 +331,9 @@ impl Shard {
         let grant = match subscribe.token.as_ref() {
             "" => {
                 self.settings.permit(channel, &user, Operation::Subscribe, false)?;
-                None
+                SubscriptionGrant::default()
             }
-            token => Some(self.granted(token, &user, channel)?),
+            token => self.granted(token, &user, channel)?,
         };
         let limit = self.settings.config.client.channel_limit;
         if let (Some(&room), Some(session)) =
@@ -334,44 +346,46 @@ impl Shard {
             return Err(codes::LIMIT_EXCEEDED.into());
         }
         let recover = subscribe.recover.then(|| (subscribe.epoch.to_string(), subscribe.offset));
-        let Some(Purpose::Chat(dialect)) = self.session(slot).map(|s| s.purpose) else {
-            return Ok(());
-        };
-        // Before the join: its home may be here, and answer at once.
-        if let (Some(grant), Some(room)) = (grant, self.room(channel)) {
-            self.keep_grant(slot, room, grant);
-        }
-        let entry = Entry { id, dialect, recover, server_side: None };
-        self.join(slot, channel, entry, fx);
+        let &command::Subscribe { positioned, recoverable, join_leave, .. } = subscribe;
+        let wishes = Wishes { positioned, recoverable, join_leave };
+        let overrides = grant.overrides;
+        let entry = Entry { id, recover, overrides, wishes, past_bytes_max: usize::MAX };
+        self.join(slot, channel, entry, grant.into(), fx);
         Ok(())
     }
 
     /// Asks a room's home to count the connection as a member; permission has been checked.
-    pub(super) fn join(&mut self, slot: u32, channel: &str, entry: Entry, fx: &mut Effects) {
-        let Entry { id, dialect, recover, server_side } = entry;
+    pub(super) fn join(
+        &mut self,
+        slot: u32,
+        channel: &str,
+        entry: Entry,
+        grant: Grant,
+        fx: &mut Effects,
+    ) {
+        let Entry { id, recover, overrides, wishes, past_bytes_max } = entry;
+        let Some(Purpose::Chat(dialect)) = self.session(slot).map(|s| s.purpose) else { return };
+        let user = self.user(slot);
         let Some(index) = self.room(channel) else { return };
+        // Before the join: its home may be here, and answer at once.
+        let own_info = self.keep_grant(slot, index, grant);
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         room.joining += 1;
-        let name = room.name.clone();
-        let counted = room.options.presence || room.options.join_leave;
-        let author = counted.then(|| self.author_kept(slot));
+        let terms = self.settings.terms(&room.options, channel, &user, overrides, wishes);
+        let (name, home) = (room.name.clone(), room.home);
         let from = self.origin(slot);
-        let mut past_bytes = self.past_bytes(slot);
-        if server_side.is_some() {
-            // Nothing waits for this answer: it has to fit beside others.
-            past_bytes = past_bytes.min(self.limits.outbox / 4);
-        }
+        let past_bytes = self.past_bytes(slot).min(past_bytes_max);
         if let Some(session) = self.session(slot) {
             // An answer that may be large has the outbox to itself.
-            if recover.is_some() && server_side.is_none() {
+            if recover.is_some() && id > 0 {
                 session.wait = Wait::Room(index);
             }
             session.rooms.reserve_exact(1);
-            session.rooms.push(Membership { room: index, stage: Stage::Joining });
+            let stage = Stage::Joining;
+            session.rooms.push(Membership { room: index, stage, terms, own_info });
         }
-        let home = self.settings.home(channel);
-        let room = name;
-        let join = Join { room, from, id, dialect, recover, past_bytes, author, server_side };
+        let author = terms.known().then(|| self.author_in(slot, index));
+        let join = Join { room: name, from, id, dialect, terms, recover, past_bytes, author };
         self.tell(home, PeerMessage::Join(Box::new(join)), fx);
     }
 

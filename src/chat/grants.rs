@@ -1,20 +1,23 @@
-//! Subscriptions that a token allowed: what their tokens say, and when they run out.
+//! Subscriptions of which a token, or the application's backend, says more: data for the client, who
+//! it is for the others in the room, and when the subscription runs out.
 //!
 //! Owns one entry per such subscription, none for others; it knows connections and rooms by their
 //! indices here. Tests: `chat/tests/grants.rs`.
 
 use super::auth::{SubscriptionGrant, TokenError};
+use super::peer::{Author, PeerMessage};
 use super::session::Stage;
 use super::shard::{Effects, Shard};
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::messages::{Body, PushBody, Reply, SubRefreshResult, SubscribeResult};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A subscription whose answer is still under way is looked at again after this, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
 
-/// The subscriptions of a shard that a token allowed.
+/// The subscriptions of a shard of which more is known.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     /// By connection and room.
@@ -29,18 +32,35 @@ struct Granted {
     expires_at: Option<u64>,
     /// Where it stands in `ends`.
     look_ms: Option<u64>,
-    /// For the answer to the subscribe command.
-    data: Option<Box<str>>,
+    /// For the client, in what it is told of the room.
+    data: Option<Bytes>,
+    /// For the others in the room: `chan_info`, raw JSON.
+    info: Option<Box<str>>,
+    /// Who the client is for them, made when it is asked for.
+    author: Option<Arc<Author>>,
 }
 
 impl Grants {
-    /// Remembers what the token of a subscription says; it may run out `delay_ms` late.
-    fn insert(&mut self, slot: u32, room: u32, grant: SubscriptionGrant, delay_ms: u64) {
+    /// Remembers what is said of a subscription; it may run out `delay_ms` late.
+    fn insert(&mut self, slot: u32, room: u32, grant: Grant, delay_ms: u64) {
         self.remove(slot, room);
-        let SubscriptionGrant { data, expires_at, .. } = grant;
+        let Grant { data, info, expires_at } = grant;
         let look_ms = expires_at.map(|at| at.saturating_mul(1_000).saturating_add(delay_ms));
-        self.granted.insert((slot, room), Granted { expires_at, look_ms, data });
+        let granted = Granted { expires_at, look_ms, data, info, author: None };
+        self.granted.insert((slot, room), granted);
         self.ends.extend(look_ms.map(|at| (at, slot, room)));
+    }
+
+    /// What others are told of a client in a room.
+    fn info(&self, slot: u32, room: u32) -> Option<&str> {
+        self.granted.get(&(slot, room))?.info.as_deref()
+    }
+
+    /// Who a client is in its rooms has to be made anew: it has another name.
+    pub(super) fn forget_authors(&mut self, slot: u32) {
+        for (_, granted) in self.granted.range_mut((slot, 0)..=(slot, u32::MAX)) {
+            granted.author = None;
+        }
     }
 
     /// The subscription has ended.
@@ -60,6 +80,32 @@ impl Grants {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.granted.is_empty() && self.ends.is_empty()
+    }
+}
+
+/// What is said of one subscription.
+#[derive(Debug, Default)]
+pub(super) struct Grant {
+    /// For the client.
+    pub(super) data: Option<Bytes>,
+    /// For the others in the room, raw JSON.
+    pub(super) info: Option<Box<str>>,
+    /// When it ends, Unix seconds.
+    pub(super) expires_at: Option<u64>,
+}
+
+impl Grant {
+    /// Whether it says anything.
+    fn is_empty(&self) -> bool {
+        self.data.is_none() && self.info.is_none() && self.expires_at.is_none()
+    }
+}
+
+impl From<SubscriptionGrant> for Grant {
+    fn from(grant: SubscriptionGrant) -> Grant {
+        let SubscriptionGrant { info, data, expires_at, .. } = grant;
+        let data = data.map(|data| Bytes::from(String::from(data)));
+        Grant { data, info, expires_at }
     }
 }
 
@@ -83,13 +129,34 @@ impl Shard {
         })
     }
 
-    /// Remembers the grant of a subscription until it ends.
-    pub(super) fn keep_grant(&mut self, slot: u32, room: u32, grant: SubscriptionGrant) {
-        let delay_ms = self.settings.config.client.expired_sub_close_delay.as_millis() as u64;
-        self.grants.insert(slot, room, grant, delay_ms);
+    /// Remembers what is said of a subscription until it ends. Returns whether it says more of who
+    /// the client is.
+    pub(super) fn keep_grant(&mut self, slot: u32, room: u32, grant: Grant) -> bool {
+        let own_info = grant.info.is_some();
+        if !grant.is_empty() {
+            let delay_ms = self.settings.config.client.expired_sub_close_delay.as_millis() as u64;
+            self.grants.insert(slot, room, grant, delay_ms);
+        }
+        own_info
     }
 
-    /// Completes the answer to a subscribe command with what its token says.
+    /// Who a client is for the others in a room, by the room's index.
+    pub(super) fn author_in(&mut self, slot: u32, room: u32) -> Arc<Author> {
+        let membership = self.session(slot).and_then(|s| s.membership(room));
+        if !membership.is_some_and(|m| m.own_info) {
+            return self.author_kept(slot);
+        }
+        let known = self.grants.granted.get(&(slot, room)).and_then(|g| g.author.clone());
+        known.unwrap_or_else(|| {
+            let author = self.new_author(slot, self.grants.info(slot, room));
+            if let Some(granted) = self.grants.granted.get_mut(&(slot, room)) {
+                granted.author = Some(author.clone());
+            }
+            author
+        })
+    }
+
+    /// Completes what a client is told of a room with what its token says.
     pub(super) fn complete(&mut self, slot: u32, room: u32, result: &mut SubscribeResult) {
         let now_s = self.now.unix_ms / 1_000;
         let Some(granted) = self.grants.granted.get_mut(&(slot, room)) else { return };
@@ -98,7 +165,7 @@ impl Shard {
             result.ttl = seconds(at.saturating_sub(now_s));
         }
         if let Some(data) = granted.data.take() {
-            result.data = Bytes::from(String::from(data));
+            result.data = data;
         }
     }
 
@@ -118,11 +185,32 @@ impl Shard {
         let grant = self.granted(token, &user, channel)?;
         let now_s = self.now.unix_ms / 1_000;
         let ttl = grant.expires_at.map(|at| at.saturating_sub(now_s));
+        let before = self.grants.info(slot, room).map(Box::from);
         // The answer to the subscribe command has brought its data.
-        self.keep_grant(slot, room, SubscriptionGrant { data: None, ..grant });
+        let grant = Grant { data: None, ..Grant::from(grant) };
+        let changed = before != grant.info;
+        self.grants.remove(slot, room);
+        let own_info = self.keep_grant(slot, room, grant);
+        if changed {
+            self.change_info(slot, room, own_info, fx);
+        }
         let result = SubRefreshResult { expires: ttl.is_some(), ttl: ttl.map_or(0, seconds) };
         self.reply(slot, &Reply::new(id, Body::SubRefresh(result)), fx);
         Ok(())
+    }
+
+    /// A new token says something else of who the client is in a room.
+    fn change_info(&mut self, slot: u32, room: u32, own_info: bool, fx: &mut Effects) {
+        let Some(session) = self.session(slot) else { return };
+        let Some(membership) = session.rooms.iter_mut().find(|m| m.room == room) else { return };
+        membership.own_info = own_info;
+        if membership.terms.known()
+            && let Some(name) = self.rooms.get(room as usize).map(|room| room.name.clone())
+        {
+            let author = self.author_in(slot, room);
+            let home = self.settings.home(name.as_str());
+            self.tell(home, PeerMessage::Renamed { room: name, author }, fx);
+        }
     }
 
     /// Ends the subscriptions whose tokens have run out.

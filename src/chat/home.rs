@@ -3,7 +3,7 @@
 //! Owns offsets (contiguous within an epoch, never given twice), the history (bounded by number
 //! and age) and the frames of the turn, encoded once. It knows no connection.
 
-use super::ids::{DIALECTS, Dialect, Epoch, RoomName, ShardId};
+use super::ids::{AUDIENCES, Audience, Dialect, Epoch, RoomName, ShardId};
 use super::peer::{Author, Batch};
 use super::presence::{Announcement, Presence};
 use crate::config::{NamespaceOptions, RecoveryMode};
@@ -56,15 +56,15 @@ pub struct Home {
     history_bytes: usize,
     members: Vec<ShardMembers>,
     prefix: Vec<u8>,
-    frames: [BytesMut; DIALECTS],
+    frames: [BytesMut; AUDIENCES],
     count: u32,
 }
 
-/// Members of the room on one shard, by dialect.
+/// Members of the room on one shard, by audience.
 #[derive(Debug)]
 struct ShardMembers {
     shard: ShardId,
-    counts: [u32; DIALECTS],
+    counts: [u32; AUDIENCES],
 }
 
 /// One publication kept. A copy shares what it holds.
@@ -158,43 +158,35 @@ impl Home {
     }
 
     /// Counts a member on a shard.
-    pub fn join(&mut self, shard: ShardId, dialect: Dialect) {
+    pub fn join(&mut self, shard: ShardId, audience: Audience) {
         let at = self.members.iter().position(|m| m.shard == shard).unwrap_or_else(|| {
-            self.members.push(ShardMembers { shard, counts: [0; DIALECTS] });
+            self.members.push(ShardMembers { shard, counts: [0; AUDIENCES] });
             self.members.len() - 1
         });
-        if let Some(count) = self.members.get_mut(at).map(|m| &mut m.counts[dialect.index()]) {
+        if let Some(count) = self.members.get_mut(at).map(|m| &mut m.counts[audience.index()]) {
             *count += 1;
         }
     }
 
     /// Counts a member less.
-    pub fn leave(&mut self, shard: ShardId, dialect: Dialect) {
+    pub fn leave(&mut self, shard: ShardId, audience: Audience) {
         if let Some(members) = self.members.iter_mut().find(|m| m.shard == shard) {
-            let count = &mut members.counts[dialect.index()];
+            let count = &mut members.counts[audience.index()];
             debug_assert!(*count > 0, "a leave without a join in {}", self.name);
             *count = count.saturating_sub(1);
         }
-        self.members.retain(|m| m.counts != [0; DIALECTS]);
+        self.members.retain(|m| m.counts != [0; AUDIENCES]);
     }
 
-    fn speaks(&self, dialect: Dialect) -> bool {
-        self.members.iter().any(|m| m.counts[dialect.index()] > 0)
+    /// Whether somebody here is told of joins and leaves.
+    pub fn hears_joins(&self) -> bool {
+        let told = |dialect| has(&self.members, Audience { dialect, hears_joins: true });
+        Dialect::ALL.into_iter().any(told)
     }
 
     /// Whether the room keeps history.
     pub fn has_history(&self) -> bool {
         self.options.history_size > 0
-    }
-
-    /// Whether members are told their position, even if they cannot recover.
-    pub fn is_positioned(&self) -> bool {
-        self.options.force_positioning && self.has_history()
-    }
-
-    /// Whether members know their position in the stream, so that they can recover.
-    pub fn is_recoverable(&self) -> bool {
-        self.options.force_recovery && self.has_history()
     }
 
     /// Gives the publication the next offset, keeps it and encodes it for the members.
@@ -209,13 +201,12 @@ impl Home {
             stamp: kept.then_some((self.offset, now_ms)),
             tags: tags.map(|tags| &**tags),
         };
-        self.push(Push::Publication(publication));
-        if self.speaks(Dialect::Plain)
-            && let Some(line) = content.line()
-        {
-            let frames = &mut self.frames[Dialect::Plain.index()];
+        self.push(Push::Publication(publication), &[true, false]);
+        if let Some(line) = content.line() {
             let name = author.map_or(SERVER_NAME, |author| author.name.as_str());
-            codec::text_frame_with(frames, |out| line.write(name, out));
+            write(&mut self.frames, &self.members, Dialect::Plain, &[true, false], |frames| {
+                codec::text_frame_with(frames, |out| line.write(name, out));
+            });
         }
         if !kept {
             return Ordered { offset: None, change: 0 };
@@ -242,36 +233,32 @@ impl Home {
         std::mem::take(&mut self.history_bytes)
     }
 
-    /// Tells the members that somebody joined or left, where that is pushed to all.
+    /// Tells those members who want to know it that somebody joined or left.
     pub fn announce(&mut self, announcement: &Announcement) {
-        if !self.options.force_push_join_leave {
-            return;
-        }
         let (event, author) = match announcement {
             Announcement::Join(author) => (Event::Join, author),
             Announcement::Leave(author) => (Event::Leave, author),
         };
-        self.push(Push::Presence(event, &author.info));
-        if self.speaks(Dialect::Plain) {
+        self.push(Push::Presence(event, &author.info), &[true]);
+        write(&mut self.frames, &self.members, Dialect::Plain, &[true], |frames| {
             let line = match event {
                 Event::Join => plain::join_line(&author.name),
                 Event::Leave => plain::leave_line(&author.name),
             };
-            codec::text_frame(&mut self.frames[Dialect::Plain.index()], line.as_bytes());
-        }
+            codec::text_frame(frames, line.as_bytes());
+        });
     }
 
-    /// Encodes a push for the members, once per form.
-    fn push(&mut self, push: Push<'_>) {
-        if self.speaks(Dialect::Json) {
-            let frames = &mut self.frames[Dialect::Json.index()];
-            codec::text_frame_with(frames, |out| reply::push_json(out, &self.prefix, push));
-        }
-        if self.speaks(Dialect::Protobuf) {
-            let frames = &mut self.frames[Dialect::Protobuf.index()];
-            let name = self.name.as_str();
-            codec::binary_frame_with(frames, |out| reply::push_protobuf(out, name, push));
-        }
+    /// Encodes a push for the members, once per form. `to`: those who are told of joins and leaves,
+    /// or not, or both.
+    fn push(&mut self, push: Push<'_>, to: &[bool]) {
+        let Home { frames, members, prefix, name, .. } = self;
+        write(frames, members, Dialect::Json, to, |frames| {
+            codec::text_frame_with(frames, |out| reply::push_json(out, prefix, push));
+        });
+        write(frames, members, Dialect::Protobuf, to, |frames| {
+            codec::binary_frame_with(frames, |out| reply::push_protobuf(out, name.as_str(), push));
+        });
     }
 
     /// Bytes of this turn so far.
@@ -467,6 +454,31 @@ impl Home {
             | Kind::Topic { .. }
             | Kind::Typing { .. } => Ok(()),
         }
+    }
+}
+
+fn has(members: &[ShardMembers], audience: Audience) -> bool {
+    members.iter().any(|m| m.counts[audience.index()] > 0)
+}
+
+/// Writes a frame for the audiences of a dialect that have members: encoded for the first, copied
+/// for the second.
+fn write(
+    frames: &mut [BytesMut; AUDIENCES],
+    members: &[ShardMembers],
+    dialect: Dialect,
+    to: &[bool],
+    encode: impl FnOnce(&mut BytesMut),
+) {
+    let audiences = to.iter().map(|&hears_joins| Audience { dialect, hears_joins });
+    let mut there = audiences.filter(|audience| has(members, *audience));
+    let Some(first) = there.next() else { return };
+    let out = &mut frames[first.index()];
+    let before = out.len();
+    encode(out);
+    if let Some(second) = there.next() {
+        let frame = frames[first.index()].get(before..).unwrap_or_default().to_vec();
+        frames[second.index()].extend_from_slice(&frame);
     }
 }
 

@@ -1,15 +1,16 @@
 //! The home's side: joins, leaves, publications and history of the rooms that this shard orders.
 
-use super::home::{Entry, Home, Limit, NewPublication, Range};
-use super::ids::{Dialect, Epoch, Origin, RoomName, ShardId};
-use super::peer::{Answer, Author, HistoryRequest, Join, PeerMessage, ServerSide};
+use super::home::{Home, Limit, NewPublication, Range};
+use super::ids::{Audience, Epoch, Origin, RoomName, ShardId};
+use super::peer::{Answer, Author, HistoryRequest, Join, Joined, PeerMessage, Welcome};
 use super::presence::Announcement;
 use super::rules;
 use super::shard::{Effects, Shard};
+use super::terms::Terms;
 use crate::protocol::chat::Kind;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::Content;
-use crate::protocol::messages::{Body, HistoryResult, PushBody, Reply, Subscribe, SubscribeResult};
+use crate::protocol::messages::{Body, HistoryResult, Reply, SubscribeResult};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -34,8 +35,7 @@ impl Shard {
         }
         let options = self.settings.room_options(name.as_str())?.clone();
         let epoch = self.next_epoch();
-        let mut home = Home::new(name.clone(), options, epoch);
-        home.presence = self.new_presence(&home.options);
+        let home = Home::new(name.clone(), options, epoch);
         let index = self.homes.insert(home) as u32;
         self.home_index.insert(name.clone(), index);
         self.metrics.rooms.set(self.homes.len() as u64);
@@ -47,7 +47,8 @@ impl Shard {
     }
 
     pub(super) fn home_join(&mut self, join: Join, fx: &mut Effects) {
-        let Join { room, from, id, dialect, recover, past_bytes, author, server_side } = join;
+        let audience = join.audience();
+        let Join { room, from, id, dialect, terms, recover, past_bytes, author } = join;
         let conn = from.conn;
         let index = match self.home(&room) {
             Ok(index) => index,
@@ -61,23 +62,19 @@ impl Shard {
         let limit = self.past_limit(past_bytes);
         let Some(home) = self.homes.get_mut(index as usize) else { return };
         // A plain client is told nothing.
-        let answer = (id > 0 || server_side.is_some()).then(|| {
-            let (result, past) = subscribe_result(home, recover, limit);
-            match (result.was_recovering, result.recovered) {
+        let welcome = dialect.encoding().map(|_| {
+            let welcome = welcome(home, terms, recover, limit);
+            match (welcome.result.was_recovering, welcome.result.recovered) {
                 (true, true) => self.metrics.recovered.inc(),
                 (true, false) => self.metrics.unrecovered.inc(),
                 (false, _) => {}
             }
-            let reply = match server_side {
-                None => Reply::new(id, Body::Subscribe(result)),
-                Some(told) => subscribe_push(room.as_str(), result, told),
-            };
-            Box::new(Answer { reply, past })
+            Box::new(welcome)
         });
-        home.join(from.shard, dialect);
-        let present = home.presence.as_mut().zip(author.clone());
-        let announcement = present.and_then(|(presence, author)| presence.join(author));
-        self.tell(from.shard, PeerMessage::Joined { room, conn, dialect, author, answer }, fx);
+        home.join(from.shard, audience);
+        let announcement = author.clone().and_then(|author| self.present(index, author, terms));
+        let joined = Joined { id, audience, author, welcome };
+        self.tell(from.shard, PeerMessage::Joined { room, conn, joined }, fx);
         self.announce(index, announcement);
     }
 
@@ -85,16 +82,17 @@ impl Shard {
         &mut self,
         from: ShardId,
         room: &RoomName,
-        dialect: Dialect,
+        audience: Audience,
         author: Option<&Author>,
     ) {
         let now_ms = self.now.mono_ms;
         let Some(&index) = self.home_index.get(room) else { return };
         let Some(home) = self.home_mut(index) else { return };
-        home.leave(from, dialect);
+        home.leave(from, audience);
+        let heard = home.hears_joins();
         let present = home.presence.as_mut().zip(author);
         let announcement =
-            present.and_then(|(presence, author)| presence.leave(now_ms, author.client));
+            present.and_then(|(presence, author)| presence.leave(now_ms, author.client, heard));
         self.announce(index, announcement);
         self.plan_leaves(index);
         self.release_home(index);
@@ -404,36 +402,24 @@ impl Shard {
     }
 }
 
-/// What a client that joins is told of the room, and what it missed since its position `recover`
-/// (epoch, offset).
-fn subscribe_result(
-    home: &Home,
-    recover: Option<(String, u64)>,
-    limit: Limit,
-) -> (SubscribeResult, Option<Vec<Entry>>) {
-    let recoverable = home.is_recoverable();
-    if !recoverable && !home.is_positioned() {
-        return Default::default();
+/// What a client that joins on `terms` is told of the room, and what it missed since its position
+/// `recover` (epoch, offset).
+fn welcome(home: &Home, terms: Terms, recover: Option<(String, u64)>, limit: Limit) -> Welcome {
+    let recoverable = terms.recoverable;
+    if !home.has_history() || !(terms.recoverable || terms.positioned) {
+        return Welcome { result: SubscribeResult::default(), past: None };
     }
     let recover = recover.filter(|_| recoverable);
     let was_recovering = recover.is_some();
-    let missed = recover.and_then(|(epoch, offset)| home.missed(&epoch, offset, limit));
+    let past = recover.and_then(|(epoch, offset)| home.missed(&epoch, offset, limit));
     let result = SubscribeResult {
         recoverable,
         positioned: true,
         epoch: home.epoch.to_string(),
         offset: Some(home.offset),
         was_recovering,
-        recovered: missed.is_some(),
+        recovered: past.is_some(),
         ..Default::default()
     };
-    (result, missed)
-}
-
-/// What a client is told whom the application's backend has brought into a room.
-fn subscribe_push(room: &str, result: SubscribeResult, told: ServerSide) -> Reply {
-    let SubscribeResult { recoverable, epoch, offset, positioned, .. } = result;
-    let data = told.data.unwrap_or_default();
-    let subscribe = Subscribe { recoverable, epoch, offset, positioned, data };
-    Reply::push(room, PushBody::Subscribe(subscribe))
+    Welcome { result, past }
 }

@@ -36,7 +36,7 @@ pub struct Origin {
 }
 
 /// The `client` of the protocol: 128 random bits, shown as a UUID (version 4 layout).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u128);
 
 impl fmt::Display for ClientId {
@@ -129,6 +129,26 @@ impl Dialect {
     }
 }
 
+/// Who takes the same bytes of a room: a dialect, and whether the joins and leaves of others belong
+/// to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audience {
+    /// Which encoding.
+    pub dialect: Dialect,
+    /// Whether joins and leaves are told.
+    pub hears_joins: bool,
+}
+
+/// How many audiences there are: the length of tables indexed by [`Audience`].
+pub const AUDIENCES: usize = 2 * DIALECTS;
+
+impl Audience {
+    /// As an index.
+    pub fn index(self) -> usize {
+        2 * self.dialect.index() + usize::from(self.hears_joins)
+    }
+}
+
 impl From<Encoding> for Dialect {
     fn from(encoding: Encoding) -> Dialect {
         match encoding {
@@ -148,6 +168,10 @@ mod tests {
             assert_eq!(dialect.index(), index);
             let back = dialect.encoding().map(Dialect::from);
             assert!(back.is_none_or(|back| back == dialect), "{dialect:?}");
+            for hears_joins in [false, true] {
+                let audience = Audience { dialect, hears_joins };
+                assert_eq!(audience.index(), 2 * index + usize::from(hears_joins));
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::auth::Identity;
 use super::commands::Entry;
+use super::grants::Grant;
 use super::ids::{Dialect, RoomName};
 use super::peer::{PeerMessage, Publish};
 use super::session::{Pace, Purpose, Wait};
@@ -34,8 +35,7 @@ impl Shard {
         if let Some(session) = self.session(slot) {
             session.wait = Wait::Room(index);
         }
-        let entry = Entry { id: 0, dialect: Dialect::Plain, recover: None, server_side: None };
-        self.join(slot, room, entry, fx);
+        self.join(slot, room, Entry::default(), Grant::default(), fx);
     }
 
     /// A line of a plain client.
@@ -80,12 +80,16 @@ impl Shard {
         content: Content<'_>,
         fx: &mut Effects,
     ) -> Result<(), ErrorCode> {
-        let author = self.author_kept(slot);
         let from = self.origin(slot);
         // A room that has members here is known: neither its name nor its home is looked up again.
         let index = self.room_index.get(channel).copied();
         let session = self.sessions.get(slot as usize).and_then(Option::as_ref);
-        let member = session.zip(index).is_some_and(|(s, index)| s.membership(index).is_some());
+        let membership = session.zip(index).and_then(|(s, index)| s.membership(index)).copied();
+        let member = membership.is_some();
+        let author = match membership.filter(|membership| membership.own_info) {
+            Some(membership) => self.author_in(slot, membership.room),
+            None => self.author_kept(slot),
+        };
         let known = index.and_then(|index| self.rooms.get(index as usize));
         let home = match known {
             Some(room) => {

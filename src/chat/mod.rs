@@ -16,7 +16,8 @@
 //! | [`room`] | a room's members here: who gets this turn's bytes |
 //! | [`hold`] | rooms whose bytes wait for more, where `fanout.max_delay` allows it |
 //! | [`home`] | a room at home: order, history, who has members |
-//! | `grants` | subscriptions that a token allowed |
+//! | [`terms`] | how a connection takes part in a room |
+//! | `grants` | subscriptions of which a token says more |
 //! | [`nicks`] | who holds which nick (at the nick's home shard) |
 //! | [`presence`] | who is in a room (at the room's home), and who is told of it |
 //! | [`rules`] | what may be published in a room, by its namespace and the payload |
@@ -56,6 +57,7 @@ pub mod settings;
 pub mod shard;
 pub mod slow;
 mod stream;
+pub mod terms;
 pub mod wheel;
 mod who;
 

@@ -1,17 +1,18 @@
 //! What shards say to each other. Messages between two shards arrive in order, none is lost.
 
 use super::home::Entry;
-use super::ids::{ClientId, ConnId, DIALECTS, Dialect, Origin, RoomName};
+use super::ids::{AUDIENCES, Audience, ClientId, ConnId, Dialect, Origin, RoomName};
 use super::listing::Listed;
+use super::terms::Terms;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::content::SharedContent;
-use crate::protocol::messages::Reply;
+use crate::protocol::messages::{Reply, SubscribeResult};
 use crate::protocol::reply::Info;
 use bytes::Bytes;
 use std::sync::Arc;
 
 /// Who publishes, joins or leaves.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
     /// User id; `""` for anonymous clients, `~nick` for guests.
     pub user: String,
@@ -34,21 +35,43 @@ pub struct Join {
     pub id: u32,
     /// Which encoding it takes.
     pub dialect: Dialect,
+    /// How it takes part.
+    pub terms: Terms,
     /// Position from which it wants to recover: epoch as text, offset.
     pub recover: Option<(String, u64)>,
     /// Bytes of the past that the answer may carry.
     pub past_bytes: usize,
     /// Who joins, if the room keeps who is there.
     pub author: Option<Arc<Author>>,
-    /// The application's backend wants it there: it is told by pushes, not by a reply.
-    pub server_side: Option<ServerSide>,
 }
 
-/// What belongs to a join that the application's backend has asked for.
+impl Join {
+    /// Whose bytes it takes.
+    pub fn audience(&self) -> Audience {
+        Audience { dialect: self.dialect, hears_joins: self.terms.hears_joins }
+    }
+}
+
+/// What a home answers to a join.
 #[derive(Debug)]
-pub struct ServerSide {
-    /// For the client: raw JSON, or other bytes.
-    pub data: Option<Bytes>,
+pub struct Joined {
+    /// Command to answer (0: none).
+    pub id: u32,
+    /// Whose bytes the member takes.
+    pub audience: Audience,
+    /// Who joined, as in [`Join`], for the leave that follows if the client is gone by now.
+    pub author: Option<Arc<Author>>,
+    /// What the client is told; `None`: it speaks the plain dialect.
+    pub welcome: Option<Box<Welcome>>,
+}
+
+/// What a client that has joined is told of the room.
+#[derive(Debug)]
+pub struct Welcome {
+    /// Where the room stands.
+    pub result: SubscribeResult,
+    /// What the client missed, in order, if it asked for it and all of it is there.
+    pub past: Option<Vec<Entry>>,
 }
 
 /// A client publishes.
@@ -90,8 +113,7 @@ pub struct HistoryRequest {
 pub struct Answer {
     /// The reply, without publications.
     pub reply: Reply,
-    /// The publications of the past that belong into it, in order. They follow a push, one push
-    /// each.
+    /// The publications of the past that belong into it, in order.
     pub past: Option<Vec<Entry>>,
 }
 
@@ -110,13 +132,13 @@ pub struct PresenceRequest {
     pub bytes_max: usize,
 }
 
-/// The publications of one room in one turn of its home, encoded per dialect.
+/// The publications of one room in one turn of its home, encoded per audience.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// The room.
     pub room: RoomName,
-    /// Whole frames, concatenated; empty where no member speaks the dialect.
-    pub frames: [Bytes; DIALECTS],
+    /// Whole frames, concatenated; empty where an audience has no member.
+    pub frames: [Bytes; AUDIENCES],
     /// Publications in it.
     pub count: u32,
 }
@@ -130,8 +152,8 @@ pub enum PeerMessage {
     Leave {
         /// The room.
         room: RoomName,
-        /// Its dialect.
-        dialect: Dialect,
+        /// Whose bytes it took.
+        audience: Audience,
         /// Who left, if the room keeps who is there.
         author: Option<Arc<Author>>,
     },
@@ -182,12 +204,8 @@ pub enum PeerMessage {
         room: RoomName,
         /// Who joined.
         conn: ConnId,
-        /// Its dialect, for the leave that follows if the client is gone by now.
-        dialect: Dialect,
-        /// Who joined, as in [`Join`], for the same purpose.
-        author: Option<Arc<Author>>,
-        /// What the client is told; `None`: it speaks the plain dialect.
-        answer: Option<Box<Answer>>,
+        /// How.
+        joined: Joined,
     },
     /// From a home: the join was refused.
     Refused {

@@ -9,11 +9,16 @@
 //! place: neither the leave nor that join is announced. When the connection goes for good, the
 //! leave is announced in the name of the connection whose join was announced, so for each client
 //! id joins and leaves alternate. Anonymous users cannot be told apart; they have no grace.
+//!
+//! Members are shown what they are told: [`Presence::list`] and [`Presence::stats`] have a user whose
+//! leave waits, and a connection under the name that was announced, so that who asks in between and
+//! then follows the announcements has the same picture as everybody. Which connections there are,
+//! at once, the application's backend sees: [`Presence::connections`].
 
 use super::ids::ClientId;
 use super::peer::Author;
 use ahash::RandomState;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// What is announced, and when.
@@ -23,6 +28,15 @@ pub struct Rules {
     pub grace_ms: u64,
     /// Nothing is announced while the room has more members than this. 0: nothing ever.
     pub announce_max: usize,
+}
+
+/// How far the others may know of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// It is listed and counted.
+    pub listed: bool,
+    /// Its join and leave are announced.
+    pub announced: bool,
 }
 
 /// What the members are told.
@@ -49,6 +63,8 @@ struct Leaving {
     author: Arc<Author>,
     /// Whether the room was small enough to be told.
     told: bool,
+    /// Whether it is listed until then.
+    listed: bool,
 }
 
 /// The presence of one room.
@@ -56,7 +72,10 @@ struct Leaving {
 pub struct Presence {
     rules: Rules,
     members: HashMap<ClientId, Member, RandomState>,
-    /// Connections per user.
+    /// Those that are not listed, and those that are not announced: few, if any.
+    unlisted: BTreeSet<ClientId>,
+    unannounced: BTreeSet<ClientId>,
+    /// Connections per user, of those that are listed.
     users: HashMap<Box<str>, u32, RandomState>,
     /// Leaves that wait, by ticket. Later leaves have higher tickets.
     leaving: BTreeMap<u64, Leaving>,
@@ -73,6 +92,8 @@ impl Presence {
         Presence {
             rules,
             members: HashMap::with_hasher(hasher.clone()),
+            unlisted: BTreeSet::new(),
+            unannounced: BTreeSet::new(),
             users: HashMap::with_hasher(hasher.clone()),
             leaving: BTreeMap::new(),
             tickets: HashMap::with_hasher(hasher),
@@ -89,32 +110,38 @@ impl Presence {
     /// A connection has come. Returns what is to be announced.
     ///
     /// If a leave of the same user waits, the connection takes its place and nothing is announced.
-    pub fn join(&mut self, author: Arc<Author>) -> Option<Announcement> {
-        let back = self.take_back(&author.user);
-        let quiet = back.is_some();
-        let announced = back.filter(|before| before.client != author.client);
-        let member = Member { author: author.clone(), announced };
+    pub fn join(&mut self, author: Arc<Author>, standing: Standing) -> Option<Announcement> {
+        let Standing { listed, announced } = standing;
+        let back = announced.then(|| self.take_back(&author.user)).flatten();
+        let quiet = back.is_some() || !announced;
+        let before = back.filter(|before| before.client != author.client);
+        let member = Member { author: author.clone(), announced: before };
         if let Some(replaced) = self.members.insert(author.client, member) {
-            self.uncount(&replaced.author.user);
+            self.forget_standing(&replaced.author);
         }
-        match self.users.get_mut(author.user.as_str()) {
-            Some(count) => *count += 1,
-            None => {
-                self.users.insert(author.user.as_str().into(), 1);
-            }
+        if !announced {
+            self.unannounced.insert(author.client);
+        }
+        if listed {
+            self.count(&author.user);
+        } else {
+            self.unlisted.insert(author.client);
         }
         let told = !quiet && self.members.len() <= self.rules.announce_max;
         told.then_some(Announcement::Join(author))
     }
 
-    /// A connection has gone, at `now_ms` (monotonic milliseconds). Returns what is to be
-    /// announced at once.
-    pub fn leave(&mut self, now_ms: u64, client: ClientId) -> Option<Announcement> {
+    /// A connection has gone, at `now_ms` (monotonic milliseconds). `heard`: somebody in the room is
+    /// told of leaves. Returns what is to be announced at once.
+    pub fn leave(&mut self, now_ms: u64, client: ClientId, heard: bool) -> Option<Announcement> {
         let told = self.members.len() <= self.rules.announce_max;
         let member = self.members.remove(&client)?;
-        self.uncount(&member.author.user);
-        if self.members.is_empty() {
-            // Nobody is left who could be told, and whoever comes has been told nothing.
+        let Standing { listed, announced } = self.forget_standing(&member.author);
+        if !announced {
+            return None;
+        }
+        if self.members.is_empty() || !heard {
+            // Nobody is here who could be told, and whoever comes has been told nothing.
             self.leaving.clear();
             self.tickets.clear();
             return None;
@@ -128,19 +155,26 @@ impl Presence {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.tickets.entry(author.user.as_str().into()).or_default().push_back(ticket);
-        let leaving = Leaving { at_ms: now_ms.saturating_add(grace_ms), author, told };
+        let leaving = Leaving { at_ms: now_ms.saturating_add(grace_ms), author, told, listed };
         self.leaving.insert(ticket, leaving);
         None
     }
 
-    /// Somebody in the room goes by another name from now on: as if it left and came at once.
+    /// Somebody in the room is shown differently from now on. By another name it is as if it left
+    /// and came at once.
     pub fn rename(&mut self, author: Arc<Author>) -> [Option<Announcement>; 2] {
         let Some(member) = self.members.get_mut(&author.client) else { return [None, None] };
         let before = std::mem::replace(&mut member.author, author.clone());
+        if before.user == author.user {
+            return [None, None];
+        }
         let announced = member.announced.take();
-        self.uncount(&before.user);
-        *self.users.entry(author.user.as_str().into()).or_default() += 1;
-        if self.members.len() > self.rules.announce_max {
+        if !self.unlisted.contains(&author.client) {
+            self.uncount(&before.user);
+            self.count(&author.user);
+        }
+        let unannounced = self.unannounced.contains(&author.client);
+        if unannounced || self.members.len() > self.rules.announce_max {
             return [None, None];
         }
         let leave = Announcement::Leave(announced.unwrap_or(before));
@@ -168,14 +202,64 @@ impl Presence {
         self.leaving.first_key_value().map(|(_, leaving)| leaving.at_ms)
     }
 
-    /// Everybody who is there, each connection once, in no order.
+    /// Everybody who is there, as the members are told, in no order: with those whose leave waits.
     pub fn list(&self) -> impl Iterator<Item = &Author> {
-        self.members.values().map(|member| &*member.author)
+        let told = self.members.len() <= self.rules.announce_max;
+        let here = self.listed().map(move |member| match &member.announced {
+            Some(announced) if told => &**announced,
+            _ => &*member.author,
+        });
+        here.chain(self.waiting().map(|author| &**author))
     }
 
-    /// Connections and users who are there; all anonymous connections are one user.
+    /// How many connections and users [`Presence::list`] has; all anonymous connections are one
+    /// user.
     pub fn stats(&self) -> (usize, usize) {
-        (self.members.len(), self.users.len())
+        let away = |author: &&Arc<Author>| !self.users.contains_key(author.user.as_str());
+        let users: BTreeSet<&str> = self.waiting().filter(away).map(|a| a.user.as_str()).collect();
+        let (connections, here) = self.connection_stats();
+        (connections + self.waiting().count(), here + users.len())
+    }
+
+    /// The connections that are there now, in no order.
+    pub fn connections(&self) -> impl Iterator<Item = &Author> {
+        self.listed().map(|member| &*member.author)
+    }
+
+    /// How many connections, and users, are there now.
+    pub fn connection_stats(&self) -> (usize, usize) {
+        (self.members.len() - self.unlisted.len(), self.users.len())
+    }
+
+    fn listed(&self) -> impl Iterator<Item = &Member> {
+        let all = self.unlisted.is_empty();
+        let members = self.members.iter();
+        members.filter(move |(id, _)| all || !self.unlisted.contains(id)).map(|(_, member)| member)
+    }
+
+    /// Whose leave waits and will be told. In a room that is too large for announcements: nobody.
+    fn waiting(&self) -> impl Iterator<Item = &Arc<Author>> {
+        let small = self.members.len() <= self.rules.announce_max;
+        let waiting = self.leaving.values().filter(move |leaving| small && leaving.told);
+        waiting.filter(|leaving| leaving.listed).map(|leaving| &leaving.author)
+    }
+
+    /// A connection is gone, or replaced: how far the others knew of it.
+    fn forget_standing(&mut self, author: &Author) -> Standing {
+        let listed = !self.unlisted.remove(&author.client);
+        if listed {
+            self.uncount(&author.user);
+        }
+        Standing { listed, announced: !self.unannounced.remove(&author.client) }
+    }
+
+    fn count(&mut self, user: &str) {
+        match self.users.get_mut(user) {
+            Some(count) => *count += 1,
+            None => {
+                self.users.insert(user.into(), 1);
+            }
+        }
     }
 
     /// The last leave of the user that waits, which does not wait any longer.
@@ -215,6 +299,19 @@ mod tests {
 
     const GRACE_MS: u64 = 5_000;
 
+    const ALL: Standing = Standing { listed: true, announced: true };
+
+    /// As in a room where everybody is told of everybody.
+    impl Presence {
+        fn come(&mut self, author: Arc<Author>) -> Option<Announcement> {
+            self.join(author, ALL)
+        }
+
+        fn go(&mut self, now_ms: u64, client: ClientId) -> Option<Announcement> {
+            self.leave(now_ms, client, true)
+        }
+    }
+
     fn presence(announce_max: usize) -> Presence {
         let rules = Rules { grace_ms: GRACE_MS, announce_max };
         Presence::new(RandomState::with_seeds(1, 2, 3, 4), rules)
@@ -253,41 +350,44 @@ mod tests {
     fn a_leave_is_told_after_the_grace_period() {
         let mut room = presence(100);
         let (watcher, alice) = (author(1, "~watcher"), author(2, "~alice"));
-        assert_eq!(room.join(watcher.clone()), join(&watcher));
-        assert_eq!(room.join(alice.clone()), join(&alice));
+        assert_eq!(room.come(watcher.clone()), join(&watcher));
+        assert_eq!(room.come(alice.clone()), join(&alice));
         assert_eq!(room.stats(), (2, 2));
-        assert_eq!(room.leave(1_000, ClientId(2)), None);
-        assert_eq!((room.stats(), room.list().count()), ((1, 1), 1), "the truth, at once");
+        assert_eq!(room.go(1_000, ClientId(2)), None);
+        assert_eq!((room.stats(), room.list().count()), ((2, 2), 2), "nobody was told yet");
+        assert_eq!((room.connection_stats(), room.connections().count()), ((1, 1), 1));
         assert_eq!(room.next_ms(), Some(6_000));
         assert_eq!(expire(&mut room, 5_999), []);
         assert_eq!(expire(&mut room, 6_000), [leave(&alice)]);
         assert!(at_rest(&room));
-        assert_eq!(room.leave(7_000, ClientId(2)), None, "it is gone already");
+        assert_eq!((room.stats(), room.list().count()), ((1, 1), 1));
+        assert_eq!(room.go(7_000, ClientId(2)), None, "it is gone already");
     }
 
     #[test]
     fn a_comeback_cancels_one_leave_and_is_not_told() {
         let mut room = presence(100);
         let [a, b, back] = [10, 11, 12].map(|client| author(client, "~alice"));
-        room.join(author(1, "~watcher"));
-        room.join(a.clone());
-        room.join(b.clone());
+        room.come(author(1, "~watcher"));
+        room.come(a.clone());
+        room.come(b.clone());
         assert_eq!(room.stats(), (3, 2));
-        room.leave(1_000, a.client);
-        room.leave(2_000, b.client);
-        assert_eq!(room.join(back.clone()), None, "in the place of the one that left last");
+        room.go(1_000, a.client);
+        room.go(2_000, b.client);
+        assert_eq!(room.come(back.clone()), None, "in the place of the one that left last");
         assert_eq!(expire(&mut room, 20_000), [leave(&a)]);
-        assert!(room.list().any(|author| author.client == back.client), "the truth");
+        assert!(room.connections().any(|author| author.client == back.client), "the truth");
+        assert!(room.list().any(|author| author.client == b.client), "as it was told");
         // Another one, now that nothing waits, is told; so is the leave of the first, under the
         // name that was told.
         let late = author(13, "~alice");
-        assert_eq!(room.join(late.clone()), join(&late));
-        room.leave(20_000, back.client);
+        assert_eq!(room.come(late.clone()), join(&late));
+        room.go(20_000, back.client);
         assert_eq!(expire(&mut room, 25_000), [leave(&b)]);
         // The same connection leaves and comes again.
-        room.leave(30_000, late.client);
-        assert_eq!(room.join(late.clone()), None);
-        room.leave(31_000, late.client);
+        room.go(30_000, late.client);
+        assert_eq!(room.come(late.clone()), None);
+        room.go(31_000, late.client);
         assert_eq!(expire(&mut room, 36_000), [leave(&late)]);
         assert!(at_rest(&room));
     }
@@ -296,16 +396,16 @@ mod tests {
     fn no_grace_for_anonymous_users_and_where_it_is_off() {
         let mut room = presence(100);
         let (watcher, nobody) = (author(1, "~watcher"), author(2, ""));
-        room.join(watcher.clone());
-        room.join(nobody.clone());
-        room.join(author(3, ""));
+        room.come(watcher.clone());
+        room.come(nobody.clone());
+        room.come(author(3, ""));
         assert_eq!(room.stats(), (3, 2), "anonymous connections are one user");
-        assert_eq!(room.leave(0, nobody.client), Some(leave(&nobody)));
+        assert_eq!(room.go(0, nobody.client), Some(leave(&nobody)));
         let rules = Rules { grace_ms: 0, announce_max: 100 };
         let mut room = Presence::new(RandomState::with_seeds(1, 2, 3, 4), rules);
-        room.join(author(2, "~alice"));
-        room.join(watcher.clone());
-        assert_eq!(room.leave(0, watcher.client), Some(leave(&watcher)));
+        room.come(author(2, "~alice"));
+        room.come(watcher.clone());
+        assert_eq!(room.go(0, watcher.client), Some(leave(&watcher)));
         assert!(at_rest(&room));
     }
 
@@ -313,37 +413,76 @@ mod tests {
     fn nothing_is_told_in_large_rooms() {
         let mut room = presence(100);
         let all: Vec<_> = (0..10_000).map(|n| author(n, &format!("~{n}"))).collect();
-        let told = all.iter().filter_map(|author| room.join(author.clone())).count();
+        let told = all.iter().filter_map(|author| room.come(author.clone())).count();
         assert_eq!(told, 100);
-        all.iter().skip(1).for_each(|author| assert_eq!(room.leave(0, author.client), None));
+        all.iter().skip(1).for_each(|author| assert_eq!(room.go(0, author.client), None));
         // All are back but ten; nobody was told that they were away.
-        all.iter().skip(11).for_each(|author| assert_eq!(room.join(author.clone()), None));
+        all.iter().skip(11).for_each(|author| assert_eq!(room.come(author.clone()), None));
         assert_eq!(expire(&mut room, GRACE_MS), [], "they left a large room");
-        all.iter().skip(1).for_each(|author| drop(room.leave(10_000, author.client)));
-        assert_eq!(room.stats(), (1, 1));
+        all.iter().skip(1).for_each(|author| drop(room.go(10_000, author.client)));
+        assert_eq!((room.connection_stats(), room.stats()), ((1, 1), (100, 100)));
         assert_eq!(expire(&mut room, 10_000 + GRACE_MS).len(), 99, "no more than may be told");
+        assert_eq!(room.stats(), (1, 1));
         assert!(at_rest(&room));
     }
 
     #[test]
     fn an_empty_room_keeps_nothing() {
         let mut room = presence(100);
-        room.join(author(1, "~alice"));
-        room.join(author(2, "~bob"));
-        room.leave(0, ClientId(1));
-        room.leave(0, ClientId(2));
+        room.come(author(1, "~alice"));
+        room.come(author(2, "~bob"));
+        room.go(0, ClientId(1));
+        room.go(0, ClientId(2));
         assert!(at_rest(&room) && room.users.is_empty());
+    }
+
+    #[test]
+    fn where_nobody_hears_it_nothing_waits() {
+        let mut room = presence(100);
+        room.come(author(1, "~alice"));
+        room.come(author(2, "~bob"));
+        assert_eq!(room.leave(0, ClientId(2), false), None);
+        assert!(at_rest(&room));
+        assert_eq!(room.stats(), (1, 1));
+        // Whoever hears by now has not been told of bob.
+        let bob = author(3, "~bob");
+        assert_eq!(room.come(bob.clone()), join(&bob));
+    }
+
+    #[test]
+    fn who_is_not_listed_or_not_announced() {
+        let mut room = presence(100);
+        room.come(author(1, "~watcher"));
+        let [hidden, silent, ghost] = [2, 3, 4].map(|client| author(client, &format!("~{client}")));
+        let standing = |listed, announced| Standing { listed, announced };
+        assert_eq!(room.join(hidden.clone(), standing(false, true)), join(&hidden));
+        assert_eq!(room.join(silent.clone(), standing(true, false)), None);
+        assert_eq!(room.join(ghost.clone(), standing(false, false)), None);
+        assert_eq!((room.stats(), room.connection_stats()), ((2, 2), (2, 2)));
+        let listed: BTreeSet<u128> = room.list().map(|author| author.client.0).collect();
+        assert_eq!(listed, [1, 3].into());
+        for author in [&hidden, &silent, &ghost] {
+            assert_eq!(room.go(0, author.client), None);
+        }
+        assert_eq!(room.stats(), (1, 1), "who is not listed is not listed while its leave waits");
+        assert_eq!(expire(&mut room, GRACE_MS), [leave(&hidden)]);
+        assert!(at_rest(&room) && room.unlisted.is_empty() && room.unannounced.is_empty());
     }
 
     #[test]
     fn another_name_is_a_leave_and_a_join() {
         let mut room = presence(2);
         let (alice, bob) = (author(1, "~alice"), author(1, "~bob"));
-        room.join(alice.clone());
-        assert_eq!(room.rename(bob.clone()), [Some(leave(&alice)), join(&bob)]);
+        room.come(alice.clone());
+        let told =
+            Author { info: Info::new("", "", None, Some("1")), ..(*author(1, "~alice")).clone() };
+        let told = Arc::new(told);
+        assert_eq!(room.rename(told.clone()), [None, None], "the same, shown differently");
+        assert_eq!(room.list().next(), Some(&*told));
+        assert_eq!(room.rename(bob.clone()), [Some(leave(&told)), join(&bob)]);
         assert_eq!((room.stats(), room.list().next()), ((1, 1), Some(&*bob)));
         assert_eq!(room.rename(author(9, "~eve")), [None, None], "not in the room");
-        (2..4).for_each(|client| drop(room.join(author(client, ""))));
+        (2..4).for_each(|client| drop(room.come(author(client, ""))));
         assert_eq!(room.rename(alice.clone()), [None, None], "a large room");
         assert_eq!(room.stats(), (3, 2));
     }
@@ -374,7 +513,7 @@ mod tests {
         #[test]
         fn announcements_lead_to_the_truth(steps in proptest::collection::vec(step(), 1..200)) {
             let mut room = presence(usize::MAX);
-            room.join(author(1_000, "~watcher"));
+            room.come(author(1_000, "~watcher"));
             let mut now_ms = 0;
             // The truth: connections and their users, and when the last of a user's leaves was.
             let mut there: BTreeMap<u128, u8> = BTreeMap::new();
@@ -393,14 +532,14 @@ mod tests {
                 match step {
                     Step::Join { user } => {
                         there.insert(client, user);
-                        let heard = room.join(author(client, &name(user)));
+                        let heard = room.come(author(client, &name(user)));
                         heard.into_iter().for_each(|a| hear(&mut told, a));
                     }
                     Step::Leave { which } => {
                         let gone = there.keys().nth(which % there.len().max(1)).copied();
                         if let Some(gone) = gone {
                             there.remove(&gone);
-                            let heard = room.leave(now_ms, ClientId(gone));
+                            let heard = room.go(now_ms, ClientId(gone));
                             heard.into_iter().for_each(|a| hear(&mut told, a));
                         }
                     }
@@ -411,10 +550,16 @@ mod tests {
                     }
                 }
                 let users: BTreeSet<u8> = there.values().copied().collect();
-                prop_assert_eq!(room.stats(), (there.len() + 1, users.len() + 1));
-                let listed: BTreeSet<u128> = room.list().map(|a| a.client.0).collect();
+                prop_assert_eq!(room.connection_stats(), (there.len() + 1, users.len() + 1));
+                let now: BTreeSet<u128> = room.connections().map(|a| a.client.0).collect();
                 let expected = there.keys().copied().chain([1_000]).collect();
+                prop_assert_eq!(now, expected);
+                // Who asks now sees what those know who have heard everything.
+                let listed: BTreeSet<u128> = room.list().map(|a| a.client.0).collect();
+                let expected = told.keys().copied().chain([1_000]).collect();
                 prop_assert_eq!(listed, expected);
+                let users: BTreeSet<&String> = told.values().collect();
+                prop_assert_eq!(room.stats(), (told.len() + 1, users.len() + 1));
                 // Who is there was announced, itself or the one in whose place it is; nobody is
                 // announced who is neither there nor waiting.
                 for user in 0..5 {

@@ -26,12 +26,13 @@ impl Shard {
             let Some(home) = self.homes.get(index as usize) else { continue };
             let Ok(options) = self.settings.room_options(home.name.as_str()) else { continue };
             let options = options.clone();
-            let rules = self.presence_rules(&options);
+            let rules = self.presence_rules();
             let Some(home) = self.homes.get_mut(index as usize) else { continue };
-            match (rules, &mut home.presence) {
-                (Some(rules), Some(presence)) => presence.set_rules(rules),
-                (None, presence) => *presence = None,
-                (Some(_), None) => {}
+            match &mut home.presence {
+                Some(presence) if options.presence || options.join_leave => {
+                    presence.set_rules(rules);
+                }
+                presence => *presence = None,
             }
             let mut freed = home.reconfigure(options);
             freed += home.bound_bytes(room_max);

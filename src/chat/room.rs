@@ -3,7 +3,7 @@
 //! Owns dense lists of members and the bytes of the turn. It knows nothing of order or history
 //! (that is the room's home) and nothing of connections (they are slots).
 
-use super::ids::{DIALECTS, Dialect, RoomName, ShardId};
+use super::ids::{Audience, RoomName, ShardId};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub struct Room {
     pub options: Arc<NamespaceOptions>,
     /// The shard that orders it.
     pub home: ShardId,
-    /// Members and bytes, by dialect.
-    pub groups: [Group; DIALECTS],
+    /// Members and bytes, by audience; those that have been here at some time. Most rooms have one.
+    pub groups: Vec<Group>,
     /// Members whose join is under way.
     pub joining: u32,
     /// Where it stands with what it has for its members.
@@ -38,9 +38,11 @@ pub enum Pending {
     Due,
 }
 
-/// The members of one dialect.
-#[derive(Debug, Default)]
+/// The members who take the same bytes.
+#[derive(Debug)]
 pub struct Group {
+    /// Who they are.
+    pub audience: Audience,
     /// Slots of the members who were here when the turn began to bring bytes.
     pub members: Vec<u32>,
     /// Members who came since, each with the number of bytes that came before it.
@@ -62,7 +64,7 @@ impl Room {
     /// A room without members.
     pub fn new(name: RoomName, options: Arc<NamespaceOptions>, home: ShardId) -> Room {
         let pending = Pending::Nothing;
-        Room { name, options, home, groups: Default::default(), joining: 0, pending }
+        Room { name, options, home, groups: Vec::new(), joining: 0, pending }
     }
 
     /// Members here, without those whose join is under way.
@@ -80,13 +82,24 @@ impl Room {
         self.joining == 0 && self.member_count() == 0
     }
 
-    /// The group of a dialect.
-    pub fn group(&mut self, dialect: Dialect) -> &mut Group {
-        &mut self.groups[dialect.index()]
+    /// The group of an audience, made if it is not there.
+    pub fn group(&mut self, audience: Audience) -> &mut Group {
+        let at = self.groups.iter().position(|group| group.audience == audience);
+        let at = at.unwrap_or_else(|| {
+            self.groups.reserve_exact(1);
+            self.groups.push(Group::new(audience));
+            self.groups.len() - 1
+        });
+        &mut self.groups[at]
     }
 }
 
 impl Group {
+    /// Nobody yet.
+    pub fn new(audience: Audience) -> Group {
+        Group { audience, members: Vec::new(), late: Vec::new(), turn: Turn::default(), count: 0 }
+    }
+
     /// Appends a batch for everybody who is a member now. `count`: publications in it.
     pub fn append(&mut self, frames: &Bytes, count: u32) {
         if frames.is_empty() || self.members.is_empty() && self.late.is_empty() {
@@ -175,7 +188,12 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ids::Dialect;
     use super::*;
+
+    fn empty() -> Group {
+        Group::new(Audience { dialect: Dialect::Json, hears_joins: true })
+    }
 
     /// What each member gets, the walk that the shard does.
     fn flush(group: &mut Group) -> Vec<(u32, Vec<u8>)> {
@@ -191,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_member_gets_the_turn_from_its_join_on() {
-        let mut group = Group::default();
+        let mut group = empty();
         group.append(&Bytes::from_static(b"nobody hears this"), 1);
         group.add(1);
         group.append(&Bytes::from_static(b"a"), 1);
@@ -206,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_a_member_that_goes_is_owed() {
-        let mut group = Group::default();
+        let mut group = empty();
         (0..2).for_each(|slot| group.add(slot));
         assert_eq!(group.owed(0), None);
         group.append(&Bytes::from_static(b"a"), 1);
@@ -224,7 +242,7 @@ mod tests {
 
     #[test]
     fn leaving() {
-        let mut group = Group::default();
+        let mut group = empty();
         (0..4).for_each(|slot| group.add(slot));
         [1, 3, 2, 9].into_iter().for_each(|slot| group.remove(slot));
         assert_eq!(group.members, [0]);

@@ -123,7 +123,9 @@ impl Shard {
         let Some(session) = self.session(slot) else { return };
         let before = std::mem::replace(&mut session.identity, Identity::Guest(nick.into()));
         session.author = None;
-        let joined: Vec<u32> = session.rooms.iter().map(|m| m.room).collect();
+        let rooms = session.rooms.iter().filter(|m| m.terms.known());
+        let joined: Vec<u32> = rooms.map(|m| m.room).collect();
+        self.grants.forget_authors(slot);
         if let Identity::Guest(before) = before
             && *before != *nick
         {
@@ -133,11 +135,8 @@ impl Shard {
         }
         for index in joined {
             let Some(room) = self.rooms.get(index as usize) else { continue };
-            if !room.options.presence && !room.options.join_leave {
-                continue;
-            }
             let (room, home) = (room.name.clone(), room.home);
-            let author = self.author_kept(slot);
+            let author = self.author_in(slot, index);
             self.tell(home, PeerMessage::Renamed { room, author }, fx);
         }
     }

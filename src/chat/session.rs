@@ -4,6 +4,7 @@ use super::auth::Identity;
 use super::ids::{ClientId, Dialect};
 use super::outbox::Outbox;
 use super::peer::Author;
+use super::terms::Terms;
 use crate::protocol::messages::Encoding;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub enum Wait {
     Nick(u32),
     /// The home of a room has to answer a request for history or presence.
     Past,
+    /// The homes of the rooms that its token names have to answer; what these rooms bring
+    /// meanwhile is held back, for the connect reply comes first.
+    Claims,
     /// A room (index) that it is joining has to answer: another command on that room came, or its
     /// answer may be large.
     Room(u32),
@@ -48,6 +52,10 @@ pub struct Membership {
     pub room: u32,
     /// Where it stands.
     pub stage: Stage,
+    /// How it takes part.
+    pub terms: Terms,
+    /// Its token says more of who it is in this room.
+    pub own_info: bool,
 }
 
 /// What the next deadline of a connection means.

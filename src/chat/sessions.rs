@@ -2,7 +2,7 @@
 
 use super::auth::Identity;
 use super::home::Entry;
-use super::ids::{ClientId, ConnId, Dialect, Origin, RoomName};
+use super::ids::{Audience, ClientId, ConnId, Dialect, Origin, RoomName};
 use super::nicks;
 use super::outbox::{Outbox, Push};
 use super::peer::{Answer, Author, PeerMessage};
@@ -11,7 +11,7 @@ use super::session::{Beat, Purpose, Session, Stage, Wait};
 use super::shard::{Close, Effects, Hello, Shard};
 use crate::protocol::codes::{self, Disconnect};
 use crate::protocol::command::Commands;
-use crate::protocol::messages::{Body, Encoding, Reply};
+use crate::protocol::messages::{Encoding, Reply};
 use crate::protocol::plain::Endpoint;
 use crate::protocol::protobuf;
 use crate::protocol::reply::{self, Info};
@@ -165,7 +165,14 @@ impl Shard {
     /// Who the session is for others. Made anew for one that only comes and goes: 300 bytes that
     /// an idle connection need not keep.
     pub(super) fn author(&mut self, slot: u32) -> Arc<Author> {
-        let Some(session) = self.session(slot) else {
+        let known = self.session(slot).and_then(|session| session.author.clone());
+        known.unwrap_or_else(|| self.new_author(slot, None))
+    }
+
+    /// Who the session is for others. `chan_info`: what they are told beside it in one room, raw
+    /// JSON.
+    pub(super) fn new_author(&self, slot: u32, chan_info: Option<&str>) -> Arc<Author> {
+        let Some(session) = self.sessions.get(slot as usize).and_then(Option::as_ref) else {
             return Arc::new(Author {
                 user: String::new(),
                 client: ClientId(0),
@@ -173,9 +180,6 @@ impl Shard {
                 info: Info::default(),
             });
         };
-        if let Some(author) = &session.author {
-            return author.clone();
-        }
         let user = session.identity.user();
         let nick = |nick: &str| Some(format!("{{\"nick\":{}}}", serde_json::Value::from(nick)));
         let (name, conn_info) = match &session.identity {
@@ -190,7 +194,8 @@ impl Shard {
                 (number, info.filter(|_| plain))
             }
         };
-        let info = Info::new(&user, &session.client.to_string(), conn_info.as_deref(), None);
+        let client = session.client.to_string();
+        let info = Info::new(&user, &client, conn_info.as_deref(), chan_info);
         Arc::new(Author { user, client: session.client, name, info })
     }
 
@@ -215,6 +220,9 @@ impl Shard {
         let crowded = self.outbox_bytes + length > self.limits.outbox_total;
         let limit = self.limits.outbox;
         let Some(session) = self.session(slot) else { return };
+        if session.wait == Wait::Claims {
+            return self.hold_back(slot, length, push, fx);
+        }
         let push = match crowded && session.outbox.bytes() > 0 {
             true => Push::Full,
             false => push(&mut session.outbox, limit),
@@ -241,10 +249,6 @@ impl Shard {
     pub(super) fn answer(&mut self, slot: u32, answer: &Answer, fx: &mut Effects) {
         let Answer { reply, past } = answer;
         let Some(past) = past else { return self.reply(slot, reply, fx) };
-        if let Some(Body::Push(push)) = &reply.body {
-            self.reply(slot, reply, fx);
-            return self.push_past(slot, &push.channel, past, fx);
-        }
         let past = past.iter().map(Entry::publication);
         let write = |encoding, out: &mut BytesMut| {
             reply::with_publications(out, encoding, reply, past);
@@ -253,7 +257,7 @@ impl Shard {
     }
 
     /// Encodes publications of the past as pushes, and queues them.
-    fn push_past(&mut self, slot: u32, channel: &str, past: &[Entry], fx: &mut Effects) {
+    pub(super) fn push_past(&mut self, slot: u32, channel: &str, past: &[Entry], fx: &mut Effects) {
         let prefix = reply::push_prefix(channel);
         for entry in past {
             let push = reply::Push::Publication(entry.publication());
@@ -378,6 +382,7 @@ impl Shard {
             self.leave(slot, room, fx);
         }
         let session = self.sessions.get_mut(slot as usize)?.take()?;
+        self.forget_claims(slot);
         self.metrics.sessions.sub(1);
         self.outbox_bytes -= session.outbox.bytes();
         if let Identity::Guest(nick) = &session.identity
@@ -446,12 +451,12 @@ impl Shard {
             return;
         }
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
-        room.group(dialect).remove(slot);
-        let counted = room.options.presence || room.options.join_leave;
+        let audience = Audience { dialect, hears_joins: membership.terms.hears_joins };
+        room.group(audience).remove(slot);
         let name = room.name.clone();
-        let author = counted.then(|| self.author_kept(slot));
+        let author = membership.terms.known().then(|| self.author_kept(slot));
         self.release_room(index);
         let home = self.settings.home(name.as_str());
-        self.tell(home, PeerMessage::Leave { room: name, dialect, author }, fx);
+        self.tell(home, PeerMessage::Leave { room: name, audience, author }, fx);
     }
 }

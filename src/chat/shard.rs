@@ -9,6 +9,7 @@
 
 use super::api::{Answer, Request};
 use super::auth::{self, Identity, TokenError};
+use super::claimed::Claims;
 use super::grants::Grants;
 use super::hold::Hold;
 use super::home::Home;
@@ -34,7 +35,7 @@ use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The time, handed in.
@@ -199,6 +200,7 @@ pub struct Shard {
     pub(super) idempotency: Idempotency,
     pub(super) nicks: Nicks,
     pub(super) grants: Grants,
+    pub(super) claims: BTreeMap<u32, Claims>,
     pub(super) wheel: Wheel,
     pub(super) fired: Vec<u64>,
     pub(super) writable: VecDeque<u32>,
@@ -245,6 +247,7 @@ impl Shard {
             idempotency: Idempotency::new(hasher(), keys_max),
             nicks: Nicks::new(hasher(), grace_ms),
             grants: Grants::default(),
+            claims: BTreeMap::new(),
             wheel: Wheel::new(now.mono_ms),
             fired: Vec::new(),
             writable: VecDeque::new(),
@@ -450,8 +453,8 @@ impl Shard {
     pub(super) fn hear(&mut self, from: ShardId, message: PeerMessage, fx: &mut Effects) {
         match message {
             PeerMessage::Join(join) => self.home_join(*join, fx),
-            PeerMessage::Leave { room, dialect, author } => {
-                self.home_leave(from, &room, dialect, author.as_deref());
+            PeerMessage::Leave { room, audience, author } => {
+                self.home_leave(from, &room, audience, author.as_deref());
             }
             PeerMessage::Publish(p) => {
                 self.home_publish(p.room.as_str(), p.from, p.id, p.content.view(), &p.author, fx);
@@ -469,9 +472,7 @@ impl Shard {
             PeerMessage::Release { nick, from } => {
                 self.nicks.release(self.now.mono_ms, &nick, from);
             }
-            PeerMessage::Joined { room, conn, dialect, author, answer } => {
-                self.joined(&room, conn, dialect, author, answer, fx);
-            }
+            PeerMessage::Joined { room, conn, joined } => self.joined(&room, conn, joined, fx),
             PeerMessage::Refused { room, conn, id, error } => {
                 self.refused(&room, conn, id, error, fx);
             }

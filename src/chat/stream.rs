@@ -2,17 +2,17 @@
 //! that gives every member the bytes of the turn.
 
 use super::auth::Identity;
-use super::ids::{ConnId, Dialect, RoomName};
+use super::ids::{Audience, ConnId, Dialect, RoomName};
 use super::outbox::Push;
-use super::peer::{Answer, Author, Batch, PeerMessage};
+use super::peer::{Answer, Batch, Joined, PeerMessage, Welcome};
 use super::room::{Pending, Room};
 use super::session::{Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
 use crate::protocol::codes::{self, ErrorCode};
-use crate::protocol::messages::{Body, Reply};
+use crate::protocol::messages::{Body, PushBody, Reply, Subscribe, SubscribeResult};
 use crate::protocol::{plain, reply};
 use bytes::{Bytes, BytesMut};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 impl Shard {
     /// A home has counted one of ours as a member: its part of the stream starts here.
@@ -20,11 +20,10 @@ impl Shard {
         &mut self,
         name: &RoomName,
         conn: ConnId,
-        dialect: Dialect,
-        author: Option<Arc<Author>>,
-        answer: Option<Box<Answer>>,
+        joined: Joined,
         fx: &mut Effects,
     ) {
+        let Joined { id, audience, author, welcome } = joined;
         let Some(&index) = self.room_index.get(name.as_str()) else { return };
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         room.joining = room.joining.saturating_sub(1);
@@ -36,22 +35,41 @@ impl Shard {
             // It went away while the home was asked.
             self.release_room(index);
             let home = self.settings.home(name.as_str());
-            let leave = PeerMessage::Leave { room: name.clone(), dialect, author };
+            let leave = PeerMessage::Leave { room: name.clone(), audience, author };
             return self.tell(home, leave, fx);
         };
         if let Some(room) = self.rooms.get_mut(index as usize) {
-            room.group(dialect).add(conn.slot);
+            room.group(audience).add(conn.slot);
         }
-        if let Some(mut answer) = answer {
-            if let Some(Body::Subscribe(result)) = &mut answer.reply.body {
-                self.complete(conn.slot, index, result);
-            }
-            self.answer(conn.slot, &answer, fx);
+        if let Some(welcome) = welcome {
+            self.welcome(conn.slot, index, id, *welcome, fx);
         }
         if asked == Stage::Unwanted {
             self.take_out(conn.slot, index, fx);
         }
         self.room_answered(conn, index, fx);
+    }
+
+    /// Tells a client of the room that it is in now: in the answer to its command, in the connect
+    /// reply, or by a push.
+    fn welcome(&mut self, slot: u32, index: u32, id: u32, mut told: Welcome, fx: &mut Effects) {
+        let Some(room) = self.rooms.get(index as usize).map(|room| room.name.clone()) else {
+            return;
+        };
+        self.complete(slot, index, &mut told.result);
+        if id > 0 {
+            let Welcome { result, past } = told;
+            let answer = Answer { reply: Reply::new(id, Body::Subscribe(result)), past };
+            return self.answer(slot, &answer, fx);
+        }
+        if self.claims(slot) {
+            return self.claim_joined(slot, room.as_str(), told, fx);
+        }
+        let SubscribeResult { recoverable, epoch, offset, positioned, data, .. } = told.result;
+        let subscribe = Subscribe { recoverable, epoch, offset, positioned, data };
+        let push = Reply::push(room.as_str(), PushBody::Subscribe(subscribe));
+        self.reply(slot, &push, fx);
+        self.push_past(slot, room.as_str(), told.past.as_deref().unwrap_or_default(), fx);
     }
 
     /// A home has refused a join.
@@ -81,6 +99,9 @@ impl Shard {
         if self.is_plain(conn.slot) {
             self.notice(conn.slot, "* no more rooms can be opened", fx);
             return self.close(conn.slot, codes::PERMISSION_DENIED_CLOSE, fx);
+        }
+        if self.claims(conn.slot) {
+            return self.close(conn.slot, codes::CHANNEL_LIMIT, fx);
         }
         if id > 0 {
             self.reply(conn.slot, &Reply::new(id, error), fx);
@@ -151,7 +172,7 @@ impl Shard {
             let room = session.waiting.take().unwrap_or_default();
             self.enter_room(conn.slot, &String::from_utf8_lossy(&room), fx);
         } else {
-            self.connected(conn.slot, id, fx);
+            self.connected(conn.slot, id, BTreeMap::new(), fx);
             self.resume(conn.slot, fx);
         }
     }
@@ -161,8 +182,8 @@ impl Shard {
         let Some(&index) = self.room_index.get(batch.room.as_str()) else { return };
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         let before = room.turn_bytes();
-        for (group, frames) in room.groups.iter_mut().zip(&batch.frames) {
-            group.append(frames, batch.count);
+        for group in &mut room.groups {
+            group.append(&batch.frames[group.audience.index()], batch.count);
         }
         match room.pending {
             Pending::Due => return,
@@ -194,10 +215,13 @@ impl Shard {
     /// What is held for a member that goes: it was a member when that came, and would have had it
     /// long ago if nothing were held.
     fn owed(&mut self, slot: u32, index: u32) -> Option<(Bytes, bool)> {
-        let Purpose::Chat(dialect) = self.session(slot)?.purpose else { return None };
+        let session = self.session(slot)?;
+        let Purpose::Chat(dialect) = session.purpose else { return None };
+        let hears_joins = session.membership(index)?.terms.hears_joins;
+        let audience = Audience { dialect, hears_joins };
         let room = self.rooms.get_mut(index as usize)?;
         let droppable = room.options.droppable;
-        let (bytes, count) = room.group(dialect).owed(slot)?;
+        let (bytes, count) = room.group(audience).owed(slot)?;
         self.metrics.deliveries.add(u64::from(count));
         Some((bytes, droppable))
     }
@@ -243,8 +267,9 @@ impl Shard {
             });
         }
         for index in dirty.drain(..) {
-            for dialect in Dialect::ALL {
-                self.flush_group(index, dialect, fx);
+            let groups = self.rooms.get(index as usize).map_or(0, |room| room.groups.len());
+            for group in 0..groups {
+                self.flush_group(index, group, fx);
             }
             if let Some(room) = self.rooms.get_mut(index as usize) {
                 room.pending = Pending::Nothing;
@@ -254,10 +279,10 @@ impl Shard {
         self.dirty_rooms = dirty;
     }
 
-    fn flush_group(&mut self, index: u32, dialect: Dialect, fx: &mut Effects) {
+    fn flush_group(&mut self, index: u32, at: usize, fx: &mut Effects) {
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         let droppable = room.options.droppable;
-        let group = room.group(dialect);
+        let Some(group) = room.groups.get_mut(at) else { return };
         let Some((frames, count)) = group.take_turn() else { return };
         // Closing a slow member takes it out of the list that is being walked: the list is taken
         // out first and whoever was closed is removed from it after the walk.
@@ -275,7 +300,7 @@ impl Shard {
             }
         }
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
-        let group = room.group(dialect);
+        let Some(group) = room.groups.get_mut(at) else { return };
         group.members = members;
         group.settle();
         for close in fx.closes.get(closes..).unwrap_or_default() {

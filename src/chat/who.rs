@@ -2,14 +2,15 @@
 
 use super::commands::Refusal;
 use super::ids::RoomName;
-use super::peer::{Answer, PeerMessage, PresenceRequest};
-use super::presence::{Presence, Rules};
+use super::peer::{Answer, Author, PeerMessage, PresenceRequest};
+use super::presence::{Announcement, Presence, Rules, Standing};
 use super::session::Wait;
 use super::settings::Operation;
 use super::shard::{Effects, Shard};
-use crate::config::NamespaceOptions;
+use super::terms::Terms;
 use crate::protocol::codes;
 use crate::protocol::messages::{Body, PresenceResult, PresenceStatsResult, Reply};
+use std::sync::Arc;
 
 /// Bytes of the largest list of members.
 const LIST_BYTES_MAX: usize = 256 * 1024;
@@ -17,20 +18,24 @@ const LIST_BYTES_MAX: usize = 256 * 1024;
 const CLIENT_ID_BYTES: usize = 40;
 
 impl Shard {
-    /// What a room with `options` keeps of who is there; `None`: nothing.
-    pub(super) fn new_presence(&self, options: &NamespaceOptions) -> Option<Box<Presence>> {
-        let rules = self.presence_rules(options)?;
-        Some(Box::new(Presence::new(self.settings.hasher.clone(), rules)))
+    /// What rooms tell of who comes and goes.
+    pub(super) fn presence_rules(&self) -> Rules {
+        let config = &self.settings.config.presence;
+        Rules { grace_ms: config.grace.as_millis() as u64, announce_max: config.announce_max }
     }
 
-    /// What a room with `options` tells of who comes and goes; `None`: it does not want to know.
-    pub(super) fn presence_rules(&self, options: &NamespaceOptions) -> Option<Rules> {
-        let config = &self.settings.config.presence;
-        let announced = options.join_leave && options.force_push_join_leave;
-        (options.presence || options.join_leave).then_some(Rules {
-            grace_ms: config.grace.as_millis() as u64,
-            announce_max: if announced { config.announce_max } else { 0 },
-        })
+    /// Remembers who has joined a room, by its index at home. Returns what is to be announced.
+    pub(super) fn present(
+        &mut self,
+        index: u32,
+        author: Arc<Author>,
+        terms: Terms,
+    ) -> Option<Announcement> {
+        let rules = self.presence_rules();
+        let home = self.homes.get_mut(index as usize)?;
+        let new = || Box::new(Presence::new(self.settings.hasher.clone(), rules));
+        let standing = Standing { listed: terms.listed, announced: terms.announced };
+        home.presence.get_or_insert_with(new).join(author, standing)
     }
 
     /// Asks a room's home who is there; the connection waits for the answer, which may be large.

@@ -8,7 +8,7 @@
 use super::codes::ErrorCode;
 use super::content::Content;
 use super::json::{self, write_str, write_u64};
-use super::messages::{Body, ClientInfo, Encoding, Reply};
+use super::messages::{self, Body, ClientInfo, Encoding, Reply};
 use super::wire;
 use bytes::{BufMut, BytesMut};
 use prost::Message;
@@ -108,6 +108,14 @@ impl<'a> Publication<'a> {
             out.put_u8(b'}');
         }
         out.put_u8(b'}');
+    }
+
+    /// The typed message, for replies that hold publications of several rooms.
+    pub fn message(&self) -> messages::Publication {
+        let mut bytes = BytesMut::with_capacity(self.protobuf_len());
+        self.write_protobuf(&mut bytes);
+        // Our own bytes: they decode.
+        messages::Publication::decode(bytes.freeze()).unwrap_or_default()
     }
 
     /// Bytes of the JSON object. The protobuf message has fewer.
@@ -299,7 +307,7 @@ pub fn with_publications<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::{self, Empty, HistoryResult, Presence, PushBody, SubscribeResult};
+    use super::super::messages::{Empty, HistoryResult, Presence, PushBody, SubscribeResult};
     use super::*;
     use crate::protocol::codes;
     use bytes::Bytes;

@@ -89,6 +89,8 @@ fn who_is_there() {
     assert_eq!(users(&mut world, alice), ["~alice", "~bob"], "at once, without a grace period");
     world.cut(plain);
     world.settle();
+    assert_eq!(stats(&mut world, alice), (2, 2), "he may be back within the grace period");
+    world.pass(GRACE_MS);
     assert_eq!(stats(&mut world, alice), (1, 1));
     world.cut(alice);
     world.assert_empty();
@@ -170,6 +172,35 @@ fn without_grace_everything_is_announced() {
 }
 
 #[test]
+fn who_asks_in_between_has_the_same_picture() {
+    let mut world = World::new(3, patient);
+    let watcher = member(&mut world, 0, "watcher");
+    let bob = member(&mut world, 1, "bob");
+    let connected = find(&world.take(bob), "connect").expect("connected");
+    let (data, first) = (connected["data"].clone(), connected["client"].clone());
+    // Bob is away when ann comes, and back before anybody was told.
+    world.cut(bob);
+    world.settle();
+    let ann = member(&mut world, 2, "ann");
+    assert_eq!(users(&mut world, ann), ["~ann", "~bob", "~watcher"]);
+    let back = world.open(2, Endpoint::Protocol);
+    world.say(back, json!({"id": 1, "connect": {"data": data}}));
+    subscribe(&mut world, back);
+    world.pass(2 * GRACE_MS);
+    assert_eq!(announced(&mut world, ann), [""; 0]);
+    let listed = ask(&mut world, ann, "presence", ROOM).unwrap()["presence"].clone();
+    assert!(listed.get(first.as_str().unwrap()).is_some(), "as he was announced: {listed}");
+    world.take(watcher);
+    // The leave names whom the list named.
+    world.cut(back);
+    world.pass(GRACE_MS);
+    for index in [ann, watcher] {
+        let push = find(&world.take(index), "push").expect("a leave");
+        assert_eq!(push["leave"]["info"]["client"], first);
+    }
+}
+
+#[test]
 fn a_storm_leaves_no_ghosts() {
     const COUNT: usize = 1_000;
     let mut world = World::new(3, |config| {
@@ -211,11 +242,18 @@ fn a_storm_leaves_no_ghosts() {
     // Everybody goes at once.
     clients.iter().for_each(|index| world.cut(*index));
     world.settle();
-    assert_eq!(users(&mut world, watcher), ["~watcher"]);
-    assert_eq!(stats(&mut world, watcher), (1, 1));
-    world.take(watcher);
+    let presence = |shard: &Shard| {
+        shard
+            .homes
+            .iter()
+            .find_map(|(_, home)| home.presence.as_ref())
+            .map(|presence| presence.connection_stats())
+    };
+    assert_eq!(world.shards.iter().find_map(presence), Some((1, 1)), "at once");
     world.pass(GRACE_MS);
     let told = announced(&mut world, watcher);
+    assert_eq!(users(&mut world, watcher), ["~watcher"]);
+    assert_eq!(stats(&mut world, watcher), (1, 1));
     assert!(told.len() <= 100, "no flood: {}", told.len());
     assert!(told.iter().all(|line| line.starts_with('-')));
     assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), told.len());
