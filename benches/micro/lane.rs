@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use criterion::Criterion;
-use ringchat::chat::ids::{RoomName, ShardId};
+use ringchat::chat::ids::{AUDIENCES, RoomName, ShardId};
 use ringchat::chat::peer::{Batch, PeerMessage};
 use ringchat::net::dispatcher::Wake;
 use ringchat::net::mesh::{Control, Mesh};
@@ -27,7 +27,8 @@ pub fn benches(c: &mut Criterion) {
 }
 
 fn messages(count: usize) -> Vec<PeerMessage> {
-    let frames = [Bytes::from(vec![b'a'; 256]), Bytes::new(), Bytes::new()];
+    let mut frames = [const { Bytes::new() }; AUDIENCES];
+    frames[0] = Bytes::from(vec![b'a'; 256]);
     let batch = Batch { room: RoomName::from("lobby"), frames, count: 1 };
     (0..count).map(|_| PeerMessage::Batch(batch.clone())).collect()
 }

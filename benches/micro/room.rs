@@ -9,7 +9,7 @@ use crate::json_string;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use ringchat::chat::home::{Home, NewPublication};
-use ringchat::chat::ids::{ClientId, Dialect, Epoch, RoomName, ShardId};
+use ringchat::chat::ids::{Audience, ClientId, Dialect, Epoch, RoomName, ShardId};
 use ringchat::chat::peer::Author;
 use ringchat::chat::room::Group;
 use ringchat::config::NamespaceOptions;
@@ -17,6 +17,8 @@ use ringchat::protocol::content::Content;
 use ringchat::protocol::reply::Info;
 use std::hint::black_box;
 use std::sync::Arc;
+
+const JSON: Audience = Audience { dialect: Dialect::Json, hears_joins: true };
 
 const COUNTS: [(&str, u32); 2] = [("one", 1), ("thirty_two", 32)];
 
@@ -35,7 +37,7 @@ fn home(c: &mut Criterion) {
     let data = json_string(128);
     let mut home =
         Home::new(RoomName::from("lobby"), Arc::new(NamespaceOptions::default()), Epoch(1));
-    home.join(ShardId(0), Dialect::Json);
+    home.join(ShardId(0), JSON);
     let mut turn = |count: u32| {
         (0..count).for_each(|_| {
             home.publish(
@@ -55,7 +57,9 @@ fn home(c: &mut Criterion) {
     let mut group = c.benchmark_group("room/home");
     for (name, count) in COUNTS {
         let frames = turn(count).frames;
-        assert!(frames[0].len() > count as usize * 128 && frames[1].is_empty());
+        let bytes = frames[JSON.index()].len();
+        assert!(bytes > count as usize * 128);
+        assert_eq!(frames.iter().map(Bytes::len).sum::<usize>(), bytes, "for one audience");
         group.throughput(Throughput::Elements(u64::from(count)));
         group.bench_function(name, |b| b.iter(|| turn(count)));
     }
@@ -63,7 +67,7 @@ fn home(c: &mut Criterion) {
 
 fn group(c: &mut Criterion) {
     let batch = Bytes::from(vec![b'a'; 256]);
-    let mut members = Group::default();
+    let mut members = Group::new(JSON);
     (0..1_000).for_each(|slot| members.add(slot));
     let mut turn = |batches: u32| {
         (0..batches).for_each(|_| members.append(black_box(&batch), 1));

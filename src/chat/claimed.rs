@@ -15,8 +15,7 @@ use super::shard::{Effects, Shard};
 use super::terms::Wishes;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::command::Connect;
-use crate::protocol::messages::SubscribeResult;
-use std::collections::BTreeMap;
+use crate::protocol::messages::ServerSub;
 
 /// A room to be joined for a client.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ pub(super) struct Claims {
     /// Homes that have not answered yet.
     left: usize,
     /// What the others have said.
-    subs: BTreeMap<String, SubscribeResult>,
+    subs: Vec<ServerSub>,
     /// What the rooms have brought since.
     held: Outbox,
 }
@@ -75,15 +74,14 @@ impl Shard {
         fx: &mut Effects,
     ) {
         if rooms.is_empty() {
-            return self.connected(slot, id, BTreeMap::new(), fx);
+            return self.connected(slot, id, Vec::new(), fx);
         }
         let recovering = rooms.iter().filter(|claimed| claimed.recover.is_some()).count();
         // All that was missed goes into one reply.
         let past_bytes_max = self.past_bytes(slot) / recovering.max(1);
         let Some(session) = self.session(slot) else { return };
         session.wait = Wait::Claims;
-        let claims =
-            Claims { id, left: rooms.len(), subs: BTreeMap::new(), held: Outbox::default() };
+        let claims = Claims { id, left: rooms.len(), subs: Vec::new(), held: Outbox::default() };
         self.claims.insert(slot, claims);
         for Claimed { room, grant, overrides, recover } in rooms {
             // A client that is too slow for the first rooms is gone before the last.
@@ -108,7 +106,7 @@ impl Shard {
         let Welcome { mut result, past } = welcome;
         let past = past.iter().flatten();
         result.publications = past.map(|entry| entry.publication().message()).collect();
-        claims.subs.insert(room.to_owned(), result);
+        claims.subs.push(ServerSub { room: room.to_owned(), result });
         claims.left -= 1;
         if claims.left > 0 {
             return;

@@ -13,12 +13,9 @@ use crate::protocol::codes::{self, Disconnect, ErrorCode};
 use crate::protocol::command::{self, Command, Connect, Data, Frame, GuestData, Request};
 use crate::protocol::content::Content;
 use crate::protocol::json;
-use crate::protocol::messages::{
-    Body, ConnectResult, Empty, RefreshResult, Reply, SubscribeResult,
-};
+use crate::protocol::messages::{Body, ConnectResult, Empty, RefreshResult, Reply, ServerSub};
 use crate::protocol::reply::VERSION;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// Why a command was not carried out.
 pub(super) enum Refusal {
@@ -230,7 +227,7 @@ impl Shard {
         } else if !self.settings.anonymous {
             return Err(codes::UNAUTHORIZED.into());
         }
-        self.connected(slot, id, BTreeMap::new(), fx);
+        self.connected(slot, id, Vec::new(), fx);
         Ok(())
     }
 
@@ -253,13 +250,7 @@ impl Shard {
     }
 
     /// The client is who it is: answers the connect command. `subs`: rooms that it is in already.
-    pub(super) fn connected(
-        &mut self,
-        slot: u32,
-        id: u32,
-        subs: BTreeMap<String, SubscribeResult>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn connected(&mut self, slot: u32, id: u32, subs: Vec<ServerSub>, fx: &mut Effects) {
         let interval = self.settings.config.client.ping_interval;
         let now_s = self.now.unix_ms / 1_000;
         let Some(session) = self.session(slot) else { return };

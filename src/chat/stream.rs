@@ -12,7 +12,6 @@ use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::messages::{Body, PushBody, Reply, Subscribe, SubscribeResult};
 use crate::protocol::{plain, reply};
 use bytes::{Bytes, BytesMut};
-use std::collections::BTreeMap;
 
 impl Shard {
     /// A home has counted one of ours as a member: its part of the stream starts here.
@@ -172,7 +171,7 @@ impl Shard {
             let room = session.waiting.take().unwrap_or_default();
             self.enter_room(conn.slot, &String::from_utf8_lossy(&room), fx);
         } else {
-            self.connected(conn.slot, id, BTreeMap::new(), fx);
+            self.connected(conn.slot, id, Vec::new(), fx);
             self.resume(conn.slot, fx);
         }
     }

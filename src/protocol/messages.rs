@@ -124,10 +124,10 @@ pub struct ConnectResult {
     #[prost(bytes = "bytes", tag = "5")]
     #[serde(skip_serializing_if = "is_default", serialize_with = "raw")]
     pub data: Bytes,
-    /// Server-side subscriptions, by room.
-    #[prost(btree_map = "string, message", tag = "6")]
-    #[serde(skip_serializing_if = "is_default")]
-    pub subs: BTreeMap<String, SubscribeResult>,
+    /// Server-side subscriptions.
+    #[prost(message, repeated, tag = "6")]
+    #[serde(skip_serializing_if = "is_default", serialize_with = "by_room")]
+    pub subs: Vec<ServerSub>,
     /// Seconds between server pings; SDKs wait a little longer than this.
     #[prost(uint32, tag = "7")]
     #[serde(skip_serializing_if = "is_default")]
@@ -136,6 +136,18 @@ pub struct ConnectResult {
     #[prost(bool, tag = "8")]
     #[serde(skip_serializing_if = "is_default")]
     pub pong: bool,
+}
+
+/// A server-side subscription: an entry of the schema's map from rooms to results. (In a map the
+/// library leaves an empty result out, and the JavaScript SDK wants to find one.)
+#[derive(Clone, PartialEq, Message)]
+pub struct ServerSub {
+    /// The room.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// Where it stands.
+    #[prost(message, required, tag = "2")]
+    pub result: SubscribeResult,
 }
 
 /// Result of `subscribe`.
@@ -477,6 +489,11 @@ impl From<Disconnect> for PushBody {
         let Disconnect { code, reason } = why;
         PushBody::Disconnect(DisconnectPush { code: code.into(), reason: reason.into(), reconnect })
     }
+}
+
+/// The JSON form of a map.
+fn by_room<S: Serializer>(subs: &[ServerSub], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(subs.iter().map(|sub| (&sub.room, &sub.result)))
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

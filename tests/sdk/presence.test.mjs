@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inBothForms, message, until } from './helpers.mjs';
+import { API, inBothForms, message, until } from './helpers.mjs';
 
 const SETTINGS = [
+  ...API,
   ...['--set', 'presence.grace=3s'],
+  ...['--set', 'channel.without_namespace.join_leave=true'],
   ...['--set', 'channel.without_namespace.allow_presence_for_subscriber=true'],
   ...['--set', 'channel.without_namespace.allow_presence_for_anonymous=true'],
 ];
@@ -30,7 +32,8 @@ inBothForms('presence', SETTINGS, (sdk) => {
     assert.deepEqual(await ann.presenceStats(), { numClients: 3, numUsers: 3 });
 
     ben.unsubscribe();
-    await until(async () => !(await sdk.presence(nobody))[clients[1]], 'ben is gone');
+    assert.equal((await ann.leaves.next()).info.client, clients[1]);
+    assert.equal((await sdk.presence(nobody))[clients[1]], undefined);
     assert.deepEqual(await ann.presenceStats(), { numClients: 2, numUsers: 2 });
   });
 
@@ -55,7 +58,12 @@ inBothForms('presence', SETTINGS, (sdk) => {
     const { resume } = flapping.client.hello.data;
     flapping.client.disconnect();
     const { client } = flapping.client.hello;
-    await until(async () => !(await sdk.presence(witness))[client], 'the flapping one is gone');
+    const connections = async () => {
+      const { presence } = await sdk.server.api('presence', { channel: 'chat:flapping' });
+      return Object.keys(presence);
+    };
+    await until(async () => !(await connections()).includes(client), 'the flapping one is gone');
+    assert.ok((await sdk.presence(witness))[client], 'nobody was told');
     const back = await sdk.member('chat:flapping', { data: { nick: 'flapper', resume } });
     assert.equal(back.client.hello.data.nick, 'flapper');
     // What is announced next is somebody else, although the grace period is over by then.
@@ -64,6 +72,21 @@ inBothForms('presence', SETTINGS, (sdk) => {
     late.client.disconnect();
     assert.equal((await witness.leaves.next()).info.user, '~late');
     assert.deepEqual([witness.joins.left, witness.leaves.left], [0, 0]);
+  });
+
+  test('joins are told to who asks for them', async () => {
+    const quiet = await sdk.member('announced-if-asked');
+    const asking = { joinLeave: true, recoverable: true };
+    const told = await sdk.subscribe(await sdk.connect(), 'announced-if-asked', asking);
+    assert.deepEqual([told.hello.recoverable, told.hello.positioned], [false, false], 'no history');
+    assert.equal((await told.joins.next()).info.client, told.client.hello.client);
+    const third = await sdk.member('announced-if-asked');
+    assert.equal((await told.joins.next()).info.client, third.client.hello.client);
+    third.unsubscribe();
+    assert.equal((await told.leaves.next()).info.client, third.client.hello.client);
+    await sdk.publish(told, 'for all');
+    assert.equal((await quiet.publications.next()).data, 'for all');
+    assert.deepEqual([quiet.joins.left, quiet.leaves.left], [0, 0]);
   });
 
   test('there is none where it is off', async () => {

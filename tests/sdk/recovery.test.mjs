@@ -5,14 +5,25 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { API, inBothForms, message, next } from './helpers.mjs';
 
+const OPEN = {
+  history_size: 5,
+  history_ttl: '1h',
+  allow_subscribe_for_client: true,
+  allow_subscribe_for_anonymous: true,
+  allow_publish_for_client: true,
+  allow_publish_for_subscriber: true,
+  allow_publish_for_anonymous: true,
+  allow_history_for_subscriber: true,
+  allow_history_for_anonymous: true,
+};
+
 const ROOMS = [
   ...API,
-  // A room whose history is short.
-  ...['--set', 'channel.namespaces=[{"name":"short","history_size":5,"history_ttl":"1h",'
-    + '"force_recovery":true,"allow_subscribe_for_client":true,"allow_publish_for_subscriber":true,'
-    + '"allow_publish_for_client":true,"allow_history_for_subscriber":true,'
-    + '"allow_subscribe_for_anonymous":true,"allow_publish_for_anonymous":true,'
-    + '"allow_history_for_anonymous":true}]'],
+  // A room whose history is short, and one where recovery is for those who ask.
+  ...['--set', `channel.namespaces=${JSON.stringify([
+    { ...OPEN, name: 'short', force_recovery: true },
+    { ...OPEN, name: 'asked' },
+  ])}`],
 ];
 
 const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, n) => n + from);
@@ -55,6 +66,20 @@ inBothForms('recovery', ROOMS, (sdk) => {
     assert.deepEqual(heard.map((p) => p.offset), numbers(1, 30));
     await sdk.publish(ben, message('live'));
     assert.deepEqual((await ann.publications.next()).offset, 31);
+  });
+
+  test('recovers where it asks for it', async () => {
+    const ben = await sdk.member('asked:a');
+    assert.deepEqual([ben.hello.recoverable, ben.hello.positioned], [false, false]);
+    const ann = await sdk.subscribe(await sdk.connect(), 'asked:a', { recoverable: true });
+    assert.deepEqual([ann.hello.recoverable, ann.hello.positioned], [true, true]);
+    const connecting = next(ann.client, 'connecting');
+    const subscribed = next(ann, 'subscribed');
+    ann.client.cut();
+    await connecting;
+    for (const n of numbers(1, 3)) await sdk.publish(ben, n);
+    assert.equal((await subscribed).recovered, true);
+    assert.deepEqual((await ann.publications.take(3)).map((p) => p.data), [1, 2, 3]);
   });
 
   test('is told when the history is too short', async () => {

@@ -154,7 +154,8 @@ inBothForms('tokens', [...TOKENS, ...API], (sdk) => {
 
   test('what was missed in rooms joined by the server comes once and in order', async () => {
     const client = await sdk.connect(user('50', { channels: ['chat:kept'] }));
-    await client.joined.next();
+    const first = await client.joined.next();
+    assert.deepEqual([first.recoverable, first.wasRecovering], [true, false]);
     const other = await sdk.member('chat:kept', user('51'));
     await sdk.publish(other, message('0'));
     await client.publications.next();
@@ -162,10 +163,31 @@ inBothForms('tokens', [...TOKENS, ...API], (sdk) => {
     client.cut();
     await connecting;
     for (let n = 1; n <= 20; n += 1) await sdk.publish(other, message(String(n)));
-    await client.joined.next();
+    const back = await client.joined.next();
+    assert.deepEqual([back.wasRecovering, back.recovered], [true, true]);
     const heard = await client.publications.take(20);
     assert.deepEqual(heard.map((p) => p.offset), Array.from({ length: 20 }, (_, n) => n + 2));
     assert.equal(client.publications.left, 0);
+  });
+
+  test('a token says who a client is in a room', async () => {
+    const room = '$chat:roles';
+    const forRoom = (sub, info) => ({ token: sign({ sub, channel: room, info }) });
+    const witness = await sdk.subscribe(await sdk.connect(user('60')), room, forRoom('60'));
+    await witness.joins.next();
+    const claims = { info: { name: 'Ann' }, subs: { [room]: { info: { role: 'owner' } } } };
+    const ann = await sdk.connect(user('61', claims));
+    await ann.joined.next();
+    const both = ({ info }) => [info.user, info.connInfo, info.chanInfo];
+    const expected = ['61', { name: 'Ann' }, { role: 'owner' }];
+    assert.deepEqual(both(await witness.joins.next()), expected);
+    await sdk.publishTo(ann, room, message('mine'));
+    assert.deepEqual(both(await witness.publications.next()), expected);
+    const present = Object.values(await sdk.presence(witness));
+    assert.deepEqual(present.find((info) => info.user === '61').chanInfo, { role: 'owner' });
+    const ben = await sdk.connect(user('62'));
+    await sdk.subscribe(ben, room, forRoom('62', { role: 'guest' }));
+    assert.deepEqual(both(await witness.joins.next()), ['62', undefined, { role: 'guest' }]);
   });
 
   test('the server API joins a user to a room and takes it out again', async () => {

@@ -77,14 +77,20 @@ fn connect_and_subscribe() {
         expires: true,
         ttl: 60,
         data: Bytes::from_static(br#"{"nick":"a"}"#),
-        subs: [("r".to_owned(), subscribe.clone())].into(),
+        subs: vec![
+            ServerSub { room: "r".into(), result: subscribe.clone() },
+            ServerSub { room: "e".into(), result: SubscribeResult::default() },
+        ],
         ping: 25,
         pong: true,
     };
     check(
         &Reply::new(1, Body::Connect(connect)),
-        r#"{"id":1,"connect":{"client":"c","version":"1","expires":true,"ttl":60,"data":{"nick":"a"},"subs":{"r":{"recoverable":true,"epoch":"e","offset":0,"positioned":true}},"ping":25,"pong":true}}"#,
+        r#"{"id":1,"connect":{"client":"c","version":"1","expires":true,"ttl":60,"data":{"nick":"a"},"subs":{"r":{"recoverable":true,"epoch":"e","offset":0,"positioned":true},"e":{}},"ping":25,"pong":true}}"#,
     );
+    // In the protobuf form, too, an entry has a value although that is empty.
+    let empty = ServerSub { room: "e".into(), result: SubscribeResult::default() };
+    assert_eq!(empty.encode_to_vec(), [0x0a, 1, b'e', 0x12, 0]);
     check(
         &Reply::new(2, Body::Subscribe(subscribe)),
         r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"e","offset":0,"positioned":true}}"#,
