@@ -17,6 +17,7 @@ use super::presence::Presence;
 use super::session::{Purpose, Session, Stage};
 use super::sessions::FLUSH_BYTES_MAX;
 use super::shard::{Effects, Shard};
+use super::version::Version;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::SharedContent;
 use crate::protocol::messages::{
@@ -85,6 +86,8 @@ pub struct Post {
     pub skip_history: bool,
     /// The same key in the same room within five minutes publishes once.
     pub idempotency_key: Option<Box<str>>,
+    /// Where it is kept: not published unless it is newer than the newest one.
+    pub version: Option<Version>,
 }
 
 /// Whose sessions are meant.
@@ -239,11 +242,36 @@ impl Shard {
         if let Some(known) = key.and_then(|k| self.idempotency.find(now_ms, room.as_str(), k)) {
             return Ok(Outcome::Published(known));
         }
-        let kept = self.accept_publication(room.as_str(), post.borrow())?;
+        let kept = match self.newer_position(room, post) {
+            Some(newer) => {
+                self.metrics.publications_outdated.inc();
+                Some(newer)
+            }
+            None => self.publish_version(room, post)?,
+        };
         if let Some(key) = key {
             self.idempotency.remember(now_ms, room.as_str(), key, kept);
         }
         Ok(Outcome::Published(kept))
+    }
+
+    /// Where the room's stream stands, if what it holds is as new as `post`, or newer.
+    fn newer_position(&self, room: &RoomName, post: &Post) -> Kept {
+        let version = post.version.as_ref().filter(|_| !post.skip_history)?;
+        let home = self.homes.get(*self.home_index.get(room)? as usize)?;
+        let newest = home.newest_version.as_ref().filter(|_| home.has_history())?;
+        version.is_outdated(newest).then_some((home.epoch, home.offset))
+    }
+
+    fn publish_version(&mut self, room: &RoomName, post: &Post) -> Result<Kept, ErrorCode> {
+        let kept = self.accept_publication(room.as_str(), post.borrow())?;
+        if let Some(version) = post.version.as_ref().filter(|_| kept.is_some())
+            && let Some(&index) = self.home_index.get(room)
+            && let Some(home) = self.homes.get_mut(index as usize)
+        {
+            version.replace(&mut home.newest_version);
+        }
+        Ok(kept)
     }
 
     fn api_history(&mut self, history: &History) -> Answer {

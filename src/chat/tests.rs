@@ -34,6 +34,7 @@ mod presence;
 mod rpc;
 mod rules;
 mod scenarios;
+mod versions;
 
 /// A client and what it has received.
 #[derive(Default)]

@@ -168,7 +168,7 @@ fn errors() {
         ("publish", json!({"channel": "nowhere:r", "data": 1}), 102),
         ("publish", json!({"channel": "x".repeat(300), "data": 1}), 106),
         ("publish", json!({"channel": "news", "data": "x".repeat(300_000)}), 106),
-        ("publish", json!({"channel": "news", "data": 1, "version": 1}), 108),
+        ("publish", json!({"channel": "news", "data": 1, "version_epoch": "x".repeat(256)}), 107),
         ("broadcast", json!({"channels": [], "data": 1}), 107),
         ("history", json!({"channel": "news", "limit": 1}), 108),
         ("history_remove", json!({"channel": "nowhere:r"}), 102),
@@ -201,6 +201,35 @@ fn an_idempotency_key_publishes_once() {
     for text in ["one", "two", "three"] {
         assert_eq!(member.publication()["data"]["text"], text);
     }
+}
+
+#[test]
+fn what_is_out_of_date_is_not_published() {
+    let server = start(&[]);
+    let mut member = Sdk::connect(server.address);
+    member.subscribe("chat:r");
+    let publish = |text: &str, version: u64, epoch: &str| {
+        let body = json!({"channel": "chat:r", "data": said(text), "version": version,
+            "version_epoch": epoch});
+        ok(server.address, "publish", body)["offset"].as_u64().unwrap()
+    };
+    assert_eq!(publish("third", 3, "a"), 1);
+    assert_eq!(publish("second", 2, "a"), 1, "where the stream stands");
+    assert_eq!(publish("third", 3, "a"), 1);
+    assert_eq!(publish("first of another epoch", 1, "b"), 2);
+    // A broadcast looks at every room's own version; a room without history has none.
+    let channels = json!(["chat:r", "chat:s", "news"]);
+    let body =
+        json!({"channels": channels, "data": said("all"), "version": 1, "version_epoch": "b"});
+    let result = ok(server.address, "broadcast", body);
+    let offsets: Vec<&Value> =
+        result["responses"].as_array().unwrap().iter().map(|r| &r["result"]["offset"]).collect();
+    assert_eq!(offsets, [&json!(2), &json!(1), &Value::Null]);
+    assert_eq!(publish("last", 2, "b"), 3);
+    for text in ["third", "first of another epoch", "last"] {
+        assert_eq!(member.publication()["data"]["text"], text);
+    }
+    assert_eq!(server.metric("ringchat_publications_outdated_total", &[]), 3);
 }
 
 #[test]

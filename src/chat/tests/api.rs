@@ -18,7 +18,7 @@ impl World {
     }
 
     /// Asks a room's home.
-    fn ask_home(&mut self, room: &str, request: Request) -> Answer {
+    pub(super) fn ask_home(&mut self, room: &str, request: Request) -> Answer {
         self.call(self.settings.home(room).index(), request)
     }
 
@@ -30,7 +30,7 @@ impl World {
         answers.into_iter().find(Result::is_err).unwrap_or(Ok(Outcome::Done))
     }
 
-    fn publish(&mut self, room: &str, post: Post) -> Answer {
+    pub(super) fn publish(&mut self, room: &str, post: Post) -> Answer {
         let request = Request::Publish { room: RoomName::from(room), post: Arc::new(post) };
         let answer = self.ask_home(room, request);
         self.settle();
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// The history as the API gives it.
-    fn past(&mut self, room: &str, limit: i32, since: Option<(String, u64)>) -> Value {
+    pub(super) fn past(&mut self, room: &str, limit: i32, since: Option<(String, u64)>) -> Value {
         let history = History { room: RoomName::from(room), limit, since, reverse: false };
         match self.ask_home(room, Request::History(history)) {
             Ok(Outcome::Object(object)) => serde_json::from_str(&object).unwrap(),
@@ -54,16 +54,17 @@ impl World {
     }
 }
 
-fn post(data: &str) -> Post {
+pub(super) fn post(data: &str) -> Post {
     Post {
         content: SharedContent::Json(data.into()),
         tags: None,
         skip_history: false,
         idempotency_key: None,
+        version: None,
     }
 }
 
-fn said(text: &str) -> Post {
+pub(super) fn said(text: &str) -> Post {
     post(&json!({"type": "message", "text": text}).to_string())
 }
 
@@ -71,7 +72,7 @@ fn user(name: &str) -> Target {
     Target { user: name.into(), ..Target::default() }
 }
 
-fn offset(answer: Answer) -> Option<u64> {
+pub(super) fn offset(answer: Answer) -> Option<u64> {
     match answer {
         Ok(Outcome::Published(kept)) => kept.map(|(_, offset)| offset),
         other => panic!("{other:?}"),

@@ -5,6 +5,7 @@
 
 use crate::chat::api::{self, Post, Request, Target};
 use crate::chat::ids::RoomName;
+use crate::chat::version::{EPOCH_BYTES_MAX, Version};
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::SharedContent;
 use crate::protocol::json;
@@ -114,6 +115,7 @@ struct Publish<'a> {
     tags: Option<Tags>,
     idempotency_key: Option<String>,
     version: Option<u64>,
+    version_epoch: Option<String>,
 }
 
 /// Whose sessions: a part of several bodies.
@@ -275,20 +277,22 @@ pub(super) fn batch(body: &str) -> Option<Batch> {
 
 impl Publish<'_> {
     fn post(self) -> Result<Post, ErrorCode> {
-        // Dropping what is out of date is not offered, and must not be left undone in silence.
-        if self.version.is_some_and(|version| version > 0) {
-            return Err(codes::NOT_AVAILABLE);
-        }
         let key = self.idempotency_key.as_deref().filter(|key| !key.is_empty());
         if key.is_some_and(|key| key.len() > KEY_BYTES_MAX) {
             return Err(codes::BAD_REQUEST);
         }
+        let epoch = self.version_epoch.unwrap_or_default();
+        if epoch.len() > EPOCH_BYTES_MAX {
+            return Err(codes::BAD_REQUEST);
+        }
+        let version = self.version.filter(|number| *number > 0);
         let content = payload(self.data, self.b64data.as_deref())?.ok_or(codes::BAD_REQUEST)?;
         Ok(Post {
             content,
             tags: self.tags.filter(|tags| !tags.is_empty()).map(Arc::new),
             skip_history: self.skip_history.unwrap_or_default(),
             idempotency_key: key.map(Into::into),
+            version: version.map(|number| Version { number, epoch: epoch.into() }),
         })
     }
 }
@@ -393,12 +397,14 @@ mod tests {
     fn publications() {
         let full = post(
             r#"{"channel":"r","data":{"a":
-            1},"tags":{"b":"2","a":"1"},"skip_history":true,"idempotency_key":"k","delta":true}"#,
+            1},"tags":{"b":"2","a":"1"},"skip_history":true,"idempotency_key":"k","delta":true,
+            "version":7,"version_epoch":"e"}"#,
         );
         assert_eq!(full.content.view(), Content::Json(r#"{"a":            1}"#));
         let tags = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())];
         assert_eq!(full.tags.as_deref(), Some(&Tags::from(tags)));
         assert!(full.skip_history && full.idempotency_key.as_deref() == Some("k"));
+        assert_eq!(full.version, Some(Version { number: 7, epoch: "e".into() }));
         assert_eq!(post(r#"{"channel":"r","data":null}"#).content.view(), Content::Json("null"));
         // {"x": 1}, and the base64 wins.
         let b64 = post(r#"{"channel":"r","data":2,"b64data":"eyJ4IjogMX0="}"#);
@@ -407,6 +413,11 @@ mod tests {
         assert_eq!(binary.content.view(), Content::Binary(&[0, 0, 0]));
         let bare = post(r#"{"channel":"r","data":1,"idempotency_key":"","tags":null}"#);
         assert!(bare.tags.is_none() && bare.idempotency_key.is_none() && !bare.skip_history);
+        assert_eq!(bare.version, None);
+        let version =
+            |fields: &str| post(&format!(r#"{{"channel":"r","data":1,{fields}}}"#)).version;
+        assert_eq!(version(r#""version":0,"version_epoch":"e""#), None);
+        assert_eq!(version(r#""version":1"#), Some(Version { number: 1, epoch: "".into() }));
     }
 
     #[test]
@@ -422,7 +433,7 @@ mod tests {
             ("publish", r#"{"channel":"r"}"#, 107),
             ("publish", &deep, 107),
             ("publish", r#"{"channel":"r","b64data":"?"}"#, 107),
-            ("publish", r#"{"channel":"r","data":1,"version":3}"#, 108),
+            ("publish", r#"{"channel":"r","data":1,"version":-1}"#, 0),
             ("publish", r#"{"channel":"r","data":1,"tags":{"a":1}}"#, 0),
             ("broadcast", r#"{"channels":[],"data":1}"#, 107),
             ("broadcast", r#"{"channels":["a"]}"#, 107),
@@ -437,6 +448,11 @@ mod tests {
             ("dance", "{}", 104),
         ] {
             assert_eq!(error(method, body), Some(code), "{method} {body}");
+        }
+        for (length, expect) in [(EPOCH_BYTES_MAX, None), (EPOCH_BYTES_MAX + 1, Some(107))] {
+            let epoch = "x".repeat(length);
+            let body = format!(r#"{{"channel":"r","data":1,"version_epoch":"{epoch}"}}"#);
+            assert_eq!(error("publish", &body), expect);
         }
         let reason = "x".repeat(124);
         let body = format!(r#"{{"user":"u","disconnect":{{"code":4000,"reason":"{reason}"}}}}"#);
