@@ -51,7 +51,10 @@ pub enum Request {
     Presence(RoomName),
     /// To a room's home: how many are there.
     PresenceStats(RoomName),
-    /// To every shard: bring sessions into a room.
+    /// To a room's home: whether it can be joined, because it is there or can be made.
+    Open(RoomName),
+    /// To every shard: bring sessions into a room. Its home is asked first, with
+    /// [`Request::Open`]: a join that it refuses later is heard of by nobody.
     Subscribe(Box<Subscribe>),
     /// To every shard: take sessions out of a room.
     Unsubscribe {
@@ -115,6 +118,8 @@ pub struct Subscribe {
     /// It asks for what is not served: information of its own for others, other options for the
     /// room. Refused where it would matter (error 108).
     pub unserved: bool,
+    /// Why the room's home takes nobody, if so.
+    pub refused: Option<ErrorCode>,
 }
 
 /// Connections to be closed.
@@ -221,6 +226,7 @@ impl Shard {
             Request::HistoryRemove(room) => self.api_history_remove(&room),
             Request::Presence(room) => self.api_presence(&room),
             Request::PresenceStats(room) => self.api_presence_stats(&room),
+            Request::Open(room) => self.api_open(&room),
             Request::Subscribe(subscribe) => self.api_subscribe(&subscribe, fx),
             Request::Unsubscribe { target, room } => self.api_unsubscribe(&target, &room, fx),
             Request::Disconnect(disconnect) => self.api_disconnect(&disconnect, fx),
@@ -299,6 +305,12 @@ impl Shard {
         Ok(Outcome::Done)
     }
 
+    fn api_open(&mut self, room: &RoomName) -> Answer {
+        let index = self.home(room)?;
+        self.release_home(index);
+        Ok(Outcome::Done)
+    }
+
     /// Who is in a room with presence; `None`: nobody is. A room that nobody is in need not exist.
     fn present(&self, room: &RoomName) -> Result<Option<&Presence>, ErrorCode> {
         if !self.settings.room_options(room.as_str())?.presence {
@@ -359,6 +371,8 @@ impl Shard {
                 answer = Err(codes::NOT_AVAILABLE);
             } else if self.session(slot).is_some_and(|s| s.rooms.len() >= limit) {
                 answer = Err(codes::LIMIT_EXCEEDED);
+            } else if let Some(error) = subscribe.refused {
+                answer = Err(error);
             } else {
                 let server_side = Some(ServerSide { data: subscribe.data.clone() });
                 let recover = subscribe.recover.clone();

@@ -495,6 +495,7 @@ fn the_server_api_asks_homes_and_all_shards() {
         ("publish", r#"{"channel":"r","data":1}"#, vec![1]),
         ("broadcast", r#"{"channels":["r","s"],"data":1}"#, vec![1, 1]),
         ("history_remove", r#"{"channel":"r"}"#, vec![1]),
+        ("subscribe", r#"{"channel":"r","user":"u"}"#, vec![1, 0, 1]),
         ("unsubscribe", r#"{"channel":"r","user":"u"}"#, vec![0, 1]),
         ("disconnect", r#"{"user":"u"}"#, vec![0, 1]),
         ("publish", r#"{"channel":"r"}"#, vec![]),

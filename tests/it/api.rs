@@ -296,6 +296,25 @@ fn users_are_subscribed_unsubscribed_and_disconnected() {
 }
 
 #[test]
+fn a_room_that_cannot_be_made_is_not_subscribed_in_silence() {
+    let server = start(&["channel.rooms_max=2"]);
+    // One room for each worker; which is whose differs from run to run.
+    let publish = |n: u32| json!({"channel": format!("chat:{n}"), "data": said("hi")});
+    let kept: Vec<bool> = (0..64)
+        .map(|n| call(server.address, "publish", publish(n)).get("result").is_some())
+        .collect();
+    assert_eq!((kept[0], kept.iter().filter(|kept| **kept).count()), (true, 2));
+    let mut ann = Sdk::guest(server.address, "ann");
+    let subscribe = |user: &str, room: &str| json!({"user": user, "channel": room});
+    assert_eq!(error(server.address, "subscribe", subscribe("~ann", "chat:new")), 106);
+    // Where nobody would join it, nothing is refused.
+    ok(server.address, "subscribe", subscribe("~nobody", "chat:new"));
+    ok(server.address, "subscribe", subscribe("~ann", "chat:0"));
+    let push = ann.push();
+    assert_eq!((&push["channel"], push["subscribe"].is_object()), (&json!("chat:0"), true));
+}
+
+#[test]
 fn a_connection_is_refreshed_and_expires() {
     let server = start(&["client.allow_guests=true"]);
     let mut ann = Sdk::guest(server.address, "ann");

@@ -90,7 +90,7 @@ fn publication(got: &[String]) -> Value {
 
 fn subscribe(target: Target, room: &str) -> Subscribe {
     let room = RoomName::from(room);
-    Subscribe { target, room, data: None, recover: None, unserved: false }
+    Subscribe { target, room, data: None, recover: None, unserved: false, refused: None }
 }
 
 #[test]
@@ -415,14 +415,42 @@ fn what_cannot_be_subscribed() {
     check(subscribe(user("~bob"), "chat:r"), done.clone());
     check(subscribe(user("~alice"), "chat:r"), done);
     check(subscribe(user("~alice"), "chat:s"), Err(codes::LIMIT_EXCEEDED));
+    // A room that its home refuses matters to those only who would join it.
+    let refused = |target: Target, room: &str| {
+        let refused = Some(codes::INTERNAL);
+        Subscribe { refused, ..subscribe(target, room) }
+    };
+    check(refused(user("~alice"), "chat:r"), Ok(Outcome::Done));
+    check(refused(user("~nobody"), "chat:s"), Ok(Outcome::Done));
     let got = world.take(alice);
     assert_eq!(got.iter().filter(|t| t.contains("\"subscribe\":{")).count(), 1, "{got:?}");
+    let carol = world.guest(0, "carol");
+    let request = Request::Subscribe(Box::new(refused(user("~carol"), "chat:s")));
+    assert_eq!(world.ask_all(&request), Err(codes::INTERNAL));
+    assert!(!world.take(carol).iter().any(|t| t.contains("\"subscribe\":{")));
     // A plain client has nothing without its room.
     world.take(plain);
     let request = Request::Unsubscribe { target: user("~bob"), room: "chat:lobby".into() };
     assert_eq!(world.ask_all(&request), Ok(Outcome::Done));
     assert_eq!(world.take(plain), ["* you were taken out of the room"]);
     assert_eq!(world.clients[plain].closed, Some((3503, "force disconnect")));
+}
+
+#[test]
+fn a_room_that_can_be_joined() {
+    let mut world = World::new(1, |config| config.channel.rooms_max = 1);
+    let open = |world: &mut World, room: &str| world.ask_home(room, Request::Open(room.into()));
+    for room in ["chat:one", "chat:two"] {
+        assert_eq!(open(&mut world, room), Ok(Outcome::Done), "asking makes no room");
+    }
+    let alice = world.guest(0, "alice");
+    world.join(alice, "chat:one");
+    assert_eq!(open(&mut world, "chat:one"), Ok(Outcome::Done));
+    assert_eq!(open(&mut world, "chat:two"), Err(codes::LIMIT_EXCEEDED));
+    world.cut(alice);
+    world.settle();
+    assert_eq!(open(&mut world, "chat:two"), Ok(Outcome::Done));
+    assert_eq!(open(&mut world, "nowhere:x"), Err(codes::UNKNOWN_CHANNEL));
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub(super) enum Call {
     Room(RoomName, Request),
     /// The home of each of these is asked to publish.
     Broadcast(Vec<RoomName>, Arc<Post>),
+    /// The room's home is asked whether it can be joined, then every shard to do it.
+    Subscribe(Box<api::Subscribe>),
     /// Every shard is asked.
     All(Request),
 }
@@ -221,7 +223,7 @@ pub(super) fn read(method: &str, body: &str) -> Result<Call, Refusal> {
         "history_remove" => room().map(|r| Call::Room(r.clone(), Request::HistoryRemove(r)))?,
         "presence" => room().map(|r| Call::Room(r.clone(), Request::Presence(r)))?,
         "presence_stats" => room().map(|r| Call::Room(r.clone(), Request::PresenceStats(r)))?,
-        "subscribe" => Call::All(Request::Subscribe(Box::new(subscribe(body)?))),
+        "subscribe" => Call::Subscribe(Box::new(subscribe(body)?)),
         "unsubscribe" => Call::All(Request::Unsubscribe { target: target(body)?, room: room()? }),
         "disconnect" => Call::All(Request::Disconnect(Box::new(disconnect(body)?))),
         "refresh" => {
@@ -344,6 +346,7 @@ fn subscribe(body: &str) -> Result<api::Subscribe, Refusal> {
         data,
         recover: wire.recover_since.map(|since| (since.epoch, since.offset)),
         unserved: wire.info.is_some() || b64info || wire.r#override.is_some() || expires,
+        refused: None,
     })
 }
 
