@@ -187,6 +187,49 @@ fn errors() {
 }
 
 #[test]
+fn an_error_can_be_the_status() {
+    let cases = [
+        ("publish", json!({"channel": "chat:r"}), 400, 107),
+        ("publish", json!({"channel": "nowhere:r", "data": 1}), 404, 102),
+        ("publish", json!({"channel": "x".repeat(300), "data": 1}), 400, 106),
+        ("history", json!({"channel": "news", "limit": 1}), 400, 108),
+        ("history", json!({"channel": "chat:r", "since": {"offset": 1, "epoch": "x"}}), 416, 112),
+    ];
+    let transport = "X-Centrifugo-Error-Mode: transport\r\n";
+    for (settings, header) in [(&[][..], transport), (&["http_api.error_mode=transport"], "")] {
+        let server = start(settings);
+        let headers = format!("X-API-Key: {KEY}\r\n{header}");
+        let ask = |method: &str, body: &Value| {
+            post(server.address, &format!("/api/{method}"), &headers, &body.to_string())
+        };
+        for (method, body, status, code) in &cases {
+            let response = ask(method, body);
+            assert_eq!(response.status, *status, "{method} {body}");
+            assert!(response.head.to_lowercase().contains("content-type: application/json"));
+            let error: Value = serde_json::from_str(&response.body).unwrap();
+            assert_eq!(error["code"], *code, "{method} {body}");
+            assert!(error["message"].is_string(), "{error}");
+        }
+        // What has no error, and what has errors inside, is as ever.
+        let broadcast = json!({"channels": ["nowhere:r"], "data": 1});
+        let batch = json!({"commands": [{"publish": {"channel": "nowhere:r", "data": 1}}]});
+        for (method, body, path) in [
+            ("publish", json!({"channel": "news", "data": 1}), "/result"),
+            ("broadcast", broadcast, "/result/responses/0/error"),
+            ("batch", batch, "/replies/0/error"),
+        ] {
+            let response = ask(method, &body);
+            let answer: Value = serde_json::from_str(&response.body).unwrap();
+            assert_eq!((response.status, answer.pointer(path).is_some()), (200, true), "{answer}");
+        }
+    }
+    // Another value of the header is none.
+    let server = start(&[]);
+    let headers = format!("X-API-Key: {KEY}\r\nX-Centrifugo-Error-Mode: other\r\n");
+    assert_eq!(post(server.address, "/api/publish", &headers, "{}").status, 200);
+}
+
+#[test]
 fn an_idempotency_key_publishes_once() {
     let server = start(&[]);
     let mut member = Sdk::connect(server.address);

@@ -168,9 +168,11 @@ struct Reason {
 }
 
 #[derive(Deserialize)]
-struct Refresh {
+struct Refresh<'a> {
     expired: Option<bool>,
     expire_at: Option<i64>,
+    #[serde(borrow)]
+    info: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -227,7 +229,11 @@ pub(super) fn read(method: &str, body: &str) -> Result<Call, Refusal> {
         "unsubscribe" => Call::All(Request::Unsubscribe { target: target(body)?, room: room()? }),
         "disconnect" => Call::All(Request::Disconnect(Box::new(disconnect(body)?))),
         "refresh" => {
-            let Refresh { expired, expire_at } = serde_json::from_str(body)?;
+            let Refresh { expired, expire_at, info } = serde_json::from_str(body)?;
+            // Not offered, and must not be left undone in silence.
+            if info.is_some() {
+                return Err(codes::NOT_AVAILABLE.into());
+            }
             let expires_at = match (expired, expire_at) {
                 (Some(true), _) => Some(0),
                 (_, Some(at)) if at != 0 => Some(u64::try_from(at).unwrap_or(0)),
@@ -447,6 +453,7 @@ mod tests {
             ("disconnect", r#"{"user":"u","disconnect":{"code":5000,"reason":"x"}}"#, 107),
             ("disconnect", r#"{"user":"u","disconnect":{"code":-1}}"#, 0),
             ("refresh", r#"{"expired":true}"#, 107),
+            ("refresh", r#"{"user":"u","info":{}}"#, 108),
             ("channels", r#"{"pattern":"[a"}"#, 107),
             ("dance", "{}", 104),
         ] {
