@@ -296,3 +296,25 @@ fn error_object(error: ErrorCode) -> String {
     out.push(b'}');
     String::from_utf8_lossy(&out).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_as_statuses() {
+        for (error, expect) in [
+            (codes::INTERNAL, 500),
+            (codes::UNKNOWN_CHANNEL, 404),
+            (codes::PERMISSION_DENIED, 403),
+            (codes::METHOD_NOT_FOUND, 404),
+            (codes::LIMIT_EXCEEDED, 400),
+            (codes::BAD_REQUEST, 400),
+            (codes::NOT_AVAILABLE, 400),
+            (codes::UNRECOVERABLE_POSITION, 416),
+            (codes::TOO_MANY_REQUESTS, 500),
+        ] {
+            assert_eq!(status(error).as_u16(), expect, "{error:?}");
+        }
+    }
+}
