@@ -132,6 +132,7 @@ metrics! {
     rate_limited: Counter "rate_limited", "Commands refused with error 111.";
     slow_mode_refused: Counter "slow_mode_refused", "Publications refused with error 111 because their user has to wait (slow_mode).";
     nonces_forgotten: Counter "nonces_forgotten", "Nonces forgotten before their five minutes were over (channel.nonces_max).";
+    publications_outdated: Counter "publications_outdated", "Publications of the server API that were not published because a newer version was there already.";
     idempotency_keys_forgotten: Counter "idempotency_keys_forgotten", "Idempotency keys forgotten before their five minutes were over (http_api.idempotency_keys_max).";
     recovered: Counter "recoveries" {"result" = "recovered"}, "Subscribes that asked for recovery, by result.";
     unrecovered: Counter "recoveries" {"result" = "unrecovered"}, "Subscribes that asked for recovery, by result.";

@@ -17,6 +17,7 @@ use super::presence::Presence;
 use super::session::{Purpose, Session, Stage};
 use super::sessions::FLUSH_BYTES_MAX;
 use super::shard::{Effects, Shard};
+use super::version::Version;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::SharedContent;
 use crate::protocol::messages::{
@@ -50,7 +51,10 @@ pub enum Request {
     Presence(RoomName),
     /// To a room's home: how many are there.
     PresenceStats(RoomName),
-    /// To every shard: bring sessions into a room.
+    /// To a room's home: whether it can be joined, because it is there or can be made.
+    Open(RoomName),
+    /// To every shard: bring sessions into a room. Its home is asked first, with
+    /// [`Request::Open`]: a join that it refuses later is heard of by nobody.
     Subscribe(Box<Subscribe>),
     /// To every shard: take sessions out of a room.
     Unsubscribe {
@@ -85,6 +89,8 @@ pub struct Post {
     pub skip_history: bool,
     /// The same key in the same room within five minutes publishes once.
     pub idempotency_key: Option<Box<str>>,
+    /// Where it is kept: not published unless it is newer than the newest one.
+    pub version: Option<Version>,
 }
 
 /// Whose sessions are meant.
@@ -109,9 +115,14 @@ pub struct Subscribe {
     pub data: Option<Bytes>,
     /// Position from which it is to recover: epoch, offset.
     pub recover: Option<(String, u64)>,
-    /// It asks for what is not served: information of its own for others, other options for the
-    /// room. Refused where it would matter (error 108).
-    pub unserved: bool,
+    /// For the others in the room: `chan_info`, raw JSON.
+    pub info: Option<Box<str>>,
+    /// Options of the room that are different for these sessions.
+    pub overrides: Overrides,
+    /// When the subscription ends, Unix seconds; `None`: it does not end by itself.
+    pub expires_at: Option<u64>,
+    /// Why the room's home takes nobody, if so.
+    pub refused: Option<ErrorCode>,
 }
 
 /// Connections to be closed.
@@ -218,6 +229,7 @@ impl Shard {
             Request::HistoryRemove(room) => self.api_history_remove(&room),
             Request::Presence(room) => self.api_presence(&room),
             Request::PresenceStats(room) => self.api_presence_stats(&room),
+            Request::Open(room) => self.api_open(&room),
             Request::Subscribe(subscribe) => self.api_subscribe(&subscribe, fx),
             Request::Unsubscribe { target, room } => self.api_unsubscribe(&target, &room, fx),
             Request::Disconnect(disconnect) => self.api_disconnect(&disconnect, fx),
@@ -239,11 +251,36 @@ impl Shard {
         if let Some(known) = key.and_then(|k| self.idempotency.find(now_ms, room.as_str(), k)) {
             return Ok(Outcome::Published(known));
         }
-        let kept = self.accept_publication(room.as_str(), post.borrow())?;
+        let kept = match self.newer_position(room, post) {
+            Some(newer) => {
+                self.metrics.publications_outdated.inc();
+                Some(newer)
+            }
+            None => self.publish_version(room, post)?,
+        };
         if let Some(key) = key {
             self.idempotency.remember(now_ms, room.as_str(), key, kept);
         }
         Ok(Outcome::Published(kept))
+    }
+
+    /// Where the room's stream stands, if what it holds is as new as `post`, or newer.
+    fn newer_position(&self, room: &RoomName, post: &Post) -> Kept {
+        let version = post.version.as_ref().filter(|_| !post.skip_history)?;
+        let home = self.homes.get(*self.home_index.get(room)? as usize)?;
+        let newest = home.newest_version.as_ref().filter(|_| home.has_history())?;
+        version.is_outdated(newest).then_some((home.epoch, home.offset))
+    }
+
+    fn publish_version(&mut self, room: &RoomName, post: &Post) -> Result<Kept, ErrorCode> {
+        let kept = self.accept_publication(room.as_str(), post.borrow())?;
+        if let Some(version) = post.version.as_ref().filter(|_| kept.is_some())
+            && let Some(&index) = self.home_index.get(room)
+            && let Some(home) = self.homes.get_mut(index as usize)
+        {
+            version.replace(&mut home.newest_version);
+        }
+        Ok(kept)
     }
 
     fn api_history(&mut self, history: &History) -> Answer {
@@ -268,6 +305,12 @@ impl Shard {
             self.metrics.history_bytes.set(self.history_bytes as u64);
             self.release_home(index);
         }
+        Ok(Outcome::Done)
+    }
+
+    fn api_open(&mut self, room: &RoomName) -> Answer {
+        let index = self.home(room)?;
+        self.release_home(index);
         Ok(Outcome::Done)
     }
 
@@ -318,6 +361,9 @@ impl Shard {
     fn api_subscribe(&mut self, subscribe: &Subscribe, fx: &mut Effects) -> Answer {
         let room = subscribe.room.as_str();
         self.settings.room_options(room)?;
+        if subscribe.expires_at.is_some_and(|at| at <= self.now.unix_ms / 1_000) {
+            return Err(codes::EXPIRED_ERROR);
+        }
         let limit = self.settings.config.client.channel_limit;
         let mut answer = Ok(Outcome::Done);
         for slot in self.slots_of(&subscribe.target) {
@@ -328,14 +374,14 @@ impl Shard {
             if dialect == Dialect::Plain || self.is_member(slot, room) {
                 continue;
             }
-            if subscribe.unserved {
-                answer = Err(codes::NOT_AVAILABLE);
-            } else if self.session(slot).is_some_and(|s| s.rooms.len() >= limit) {
+            if self.session(slot).is_some_and(|s| s.rooms.len() >= limit) {
                 answer = Err(codes::LIMIT_EXCEEDED);
+            } else if let Some(error) = subscribe.refused {
+                answer = Err(error);
             } else {
-                let grant = Grant { data: subscribe.data.clone(), ..Grant::default() };
-                let recover = subscribe.recover.clone();
-                self.bring(slot, room, grant, Overrides::default(), recover, fx);
+                let &Subscribe { ref data, ref info, expires_at, .. } = subscribe;
+                let grant = Grant { data: data.clone(), info: info.clone(), expires_at };
+                self.bring(slot, room, grant, subscribe.overrides, subscribe.recover.clone(), fx);
             }
         }
         answer

@@ -6,6 +6,7 @@
 use super::ids::{AUDIENCES, Audience, Dialect, Epoch, RoomName, ShardId};
 use super::peer::{Author, Batch};
 use super::presence::{Announcement, Presence};
+use super::version::Version;
 use crate::config::{NamespaceOptions, RecoveryMode};
 use crate::protocol::content::{Content, SharedContent};
 use crate::protocol::reply::{self, Event, Publication, Push, Tags};
@@ -52,6 +53,8 @@ pub struct Home {
     /// Until then the room keeps epoch and offset, whoever leaves and whatever expires (Unix
     /// milliseconds).
     pub keep_until_ms: u64,
+    /// Version of the newest publication that has one.
+    pub newest_version: Option<Box<Version>>,
     history: VecDeque<Entry>,
     history_bytes: usize,
     members: Vec<ShardMembers>,
@@ -133,6 +136,7 @@ impl Home {
             presence: None,
             topic: None,
             keep_until_ms: 0,
+            newest_version: None,
             history: VecDeque::new(),
             history_bytes: 0,
             members: Vec::new(),

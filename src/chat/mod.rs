@@ -25,6 +25,7 @@
 //! | [`slow`] | who has to wait before the next message (at the room's home) |
 //! | [`nonces`] | which messages were published already (at the room's home) |
 //! | [`idempotency`] | what was answered to which idempotency key (at the room's home) |
+//! | [`version`] | which publication of the application's backend is out of date |
 //! | [`api`] | what the server API may ask for, and what it is answered |
 //! | [`session`] | one connection's state |
 //! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `api`, `reload` are its chapters |
@@ -58,6 +59,7 @@ pub mod shard;
 pub mod slow;
 mod stream;
 pub mod terms;
+pub mod version;
 pub mod wheel;
 mod who;
 

@@ -35,6 +35,7 @@ mod rpc;
 mod rules;
 mod scenarios;
 mod terms;
+mod versions;
 
 /// A client and what it has received.
 #[derive(Default)]

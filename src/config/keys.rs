@@ -25,6 +25,8 @@ pub enum Kind {
     Text,
     /// `"stream"` or `"cache"`.
     RecoveryMode,
+    /// `""` or `"transport"`.
+    ErrorMode,
     /// A list of texts; comma-separated in the environment and in `--set`.
     Texts,
     /// A list of `ADDR:PORT`; comma-separated in the environment and in `--set`.
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Duration => "time (\"250ms\", \"25s\", \"24h\")",
             Kind::Secret | Kind::Text => "text",
             Kind::RecoveryMode => "\"stream\" or \"cache\"",
+            Kind::ErrorMode => "\"\" or \"transport\"",
             Kind::Texts => "list of texts",
             Kind::Addresses => "list of ADDR:PORT",
             Kind::Namespaces => "list of namespaces",
@@ -381,6 +384,12 @@ pub const KEYS: &[Key] = &[
         Kind::Count,
         "Idempotency keys remembered in all, each for five minutes; above it the oldest are \
          forgotten sooner.",
+    ),
+    key(
+        "http_api.error_mode",
+        Kind::ErrorMode,
+        "With \"transport\" an error of the server API is the status of the answer, too; a request \
+         can ask for that with the header X-Centrifugo-Error-Mode. Empty: the status is 200.",
     ),
     key("shutdown.spread", Kind::Duration, "Clients are told to leave spread over this time."),
     key("shutdown.timeout", Kind::Duration, "The process is out within this time."),

@@ -220,13 +220,16 @@ impl Given<'_> {
                     text.ok_or_else(|| expected("a time such as \"250ms\", \"25s\" or \"24h\""))?;
                 duration::parse(text).map(|d| Value::from(duration::format(d)))
             }
-            Kind::RecoveryMode => {
+            Kind::RecoveryMode | Kind::ErrorMode => {
                 let text = match self {
                     Given::Typed(value) => value.as_str(),
                     Given::Text(text) => Some(text),
                 };
-                let known = text.filter(|t| matches!(*t, "stream" | "cache"));
-                known.map(Value::from).ok_or_else(|| expected("\"stream\" or \"cache\""))
+                let known = text.filter(|text| match kind {
+                    Kind::RecoveryMode => matches!(*text, "stream" | "cache"),
+                    _ => matches!(*text, "" | "transport"),
+                });
+                known.map(Value::from).ok_or_else(|| expected(kind.unit()))
             }
             Kind::Secret | Kind::Text => match self {
                 Given::Typed(Value::String(text)) => Ok(Value::from(text.as_str())),

@@ -358,6 +358,20 @@ pub struct HttpApiConfig {
     /// Idempotency keys remembered in all, each for five minutes; above it the oldest are
     /// forgotten sooner.
     pub idempotency_keys_max: usize,
+    /// Where an error is told.
+    pub error_mode: ErrorMode,
+}
+
+/// Where the server API tells an error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorMode {
+    /// In the body alone: the status is 200.
+    #[default]
+    #[serde(rename = "")]
+    Body,
+    /// By the status of the answer, too.
+    Transport,
 }
 
 /// Says whether there is a key, never which.
@@ -368,6 +382,7 @@ impl std::fmt::Debug for HttpApiConfig {
             .field("body_size_limit", &self.body_size_limit)
             .field("timeout", &self.timeout)
             .field("idempotency_keys_max", &self.idempotency_keys_max)
+            .field("error_mode", &self.error_mode)
             .finish()
     }
 }
@@ -564,6 +579,7 @@ impl Default for HttpApiConfig {
             body_size_limit: 1024 * 1024,
             timeout: Duration::from_secs(10),
             idempotency_keys_max: 100_000,
+            error_mode: ErrorMode::Body,
         }
     }
 }

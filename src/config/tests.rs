@@ -105,6 +105,7 @@ fn every_key_can_be_set_by_flag_and_by_variable() {
             // Small enough for a rate, large enough for a size.
             Kind::Count | Kind::Port => ("9".into(), Value::from(9)),
             Kind::RecoveryMode => ("cache".into(), Value::from("cache")),
+            Kind::ErrorMode => ("transport".into(), Value::from("transport")),
             Kind::Text => {
                 let text = match path.rsplit('.').next().unwrap() {
                     "rsa_public_key" => RSA_PEM.trim(),

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::chat::api::{Answer, Outcome, Request};
+use crate::config::ErrorMode;
 use crate::metrics::{Cells, METRICS};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -495,6 +496,7 @@ fn the_server_api_asks_homes_and_all_shards() {
         ("publish", r#"{"channel":"r","data":1}"#, vec![1]),
         ("broadcast", r#"{"channels":["r","s"],"data":1}"#, vec![1, 1]),
         ("history_remove", r#"{"channel":"r"}"#, vec![1]),
+        ("subscribe", r#"{"channel":"r","user":"u"}"#, vec![1, 0, 1]),
         ("unsubscribe", r#"{"channel":"r","user":"u"}"#, vec![0, 1]),
         ("disconnect", r#"{"user":"u"}"#, vec![0, 1]),
         ("publish", r#"{"channel":"r"}"#, vec![]),
@@ -505,17 +507,17 @@ fn the_server_api_asks_homes_and_all_shards() {
 }
 
 #[test]
-fn the_key_of_the_server_api_can_change() {
+fn the_key_and_the_error_mode_of_the_server_api_can_change() {
     let side = Side::start(|_| {});
     let status = || side.ask(&api("channels", r#"{"pattern":"["}"#)).status;
     assert_eq!(status(), 404);
-    let set = |key: &str| {
+    let (body, transport) = (ErrorMode::Body, ErrorMode::Transport);
+    for (key, error_mode, expect) in
+        [("k", body, 200), ("k", transport, 400), ("another", transport, 401), ("", body, 404)]
+    {
         let key = key.to_owned();
-        side.handle.set_api(&HttpApiConfig { key, ..HttpApiConfig::default() });
-    };
-    for (key, expect) in [("k", 200), ("another", 401), ("", 404)] {
-        set(key);
-        assert_eq!(status(), expect, "{key:?}");
+        side.handle.set_api(&HttpApiConfig { key, error_mode, ..HttpApiConfig::default() });
+        assert_eq!(status(), expect);
     }
 }
 

@@ -5,6 +5,7 @@ use super::support::*;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const KEY: &str = "a-key-of-the-backend";
 
@@ -168,7 +169,7 @@ fn errors() {
         ("publish", json!({"channel": "nowhere:r", "data": 1}), 102),
         ("publish", json!({"channel": "x".repeat(300), "data": 1}), 106),
         ("publish", json!({"channel": "news", "data": "x".repeat(300_000)}), 106),
-        ("publish", json!({"channel": "news", "data": 1, "version": 1}), 108),
+        ("publish", json!({"channel": "news", "data": 1, "version_epoch": "x".repeat(256)}), 107),
         ("broadcast", json!({"channels": [], "data": 1}), 107),
         ("history", json!({"channel": "news", "limit": 1}), 108),
         ("history_remove", json!({"channel": "nowhere:r"}), 102),
@@ -187,6 +188,49 @@ fn errors() {
 }
 
 #[test]
+fn an_error_can_be_the_status() {
+    let cases = [
+        ("publish", json!({"channel": "chat:r"}), 400, 107),
+        ("publish", json!({"channel": "nowhere:r", "data": 1}), 404, 102),
+        ("publish", json!({"channel": "x".repeat(300), "data": 1}), 400, 106),
+        ("history", json!({"channel": "news", "limit": 1}), 400, 108),
+        ("history", json!({"channel": "chat:r", "since": {"offset": 1, "epoch": "x"}}), 416, 112),
+    ];
+    let transport = "X-Centrifugo-Error-Mode: transport\r\n";
+    for (settings, header) in [(&[][..], transport), (&["http_api.error_mode=transport"], "")] {
+        let server = start(settings);
+        let headers = format!("X-API-Key: {KEY}\r\n{header}");
+        let ask = |method: &str, body: &Value| {
+            post(server.address, &format!("/api/{method}"), &headers, &body.to_string())
+        };
+        for (method, body, status, code) in &cases {
+            let response = ask(method, body);
+            assert_eq!(response.status, *status, "{method} {body}");
+            assert!(response.head.to_lowercase().contains("content-type: application/json"));
+            let error: Value = serde_json::from_str(&response.body).unwrap();
+            assert_eq!(error["code"], *code, "{method} {body}");
+            assert!(error["message"].is_string(), "{error}");
+        }
+        // What has no error, and what has errors inside, is as ever.
+        let broadcast = json!({"channels": ["nowhere:r"], "data": 1});
+        let batch = json!({"commands": [{"publish": {"channel": "nowhere:r", "data": 1}}]});
+        for (method, body, path) in [
+            ("publish", json!({"channel": "news", "data": 1}), "/result"),
+            ("broadcast", broadcast, "/result/responses/0/error"),
+            ("batch", batch, "/replies/0/error"),
+        ] {
+            let response = ask(method, &body);
+            let answer: Value = serde_json::from_str(&response.body).unwrap();
+            assert_eq!((response.status, answer.pointer(path).is_some()), (200, true), "{answer}");
+        }
+    }
+    // Another value of the header is none.
+    let server = start(&[]);
+    let headers = format!("X-API-Key: {KEY}\r\nX-Centrifugo-Error-Mode: other\r\n");
+    assert_eq!(post(server.address, "/api/publish", &headers, "{}").status, 200);
+}
+
+#[test]
 fn an_idempotency_key_publishes_once() {
     let server = start(&[]);
     let mut member = Sdk::connect(server.address);
@@ -201,6 +245,35 @@ fn an_idempotency_key_publishes_once() {
     for text in ["one", "two", "three"] {
         assert_eq!(member.publication()["data"]["text"], text);
     }
+}
+
+#[test]
+fn what_is_out_of_date_is_not_published() {
+    let server = start(&[]);
+    let mut member = Sdk::connect(server.address);
+    member.subscribe("chat:r");
+    let publish = |text: &str, version: u64, epoch: &str| {
+        let body = json!({"channel": "chat:r", "data": said(text), "version": version,
+            "version_epoch": epoch});
+        ok(server.address, "publish", body)["offset"].as_u64().unwrap()
+    };
+    assert_eq!(publish("third", 3, "a"), 1);
+    assert_eq!(publish("second", 2, "a"), 1, "where the stream stands");
+    assert_eq!(publish("third", 3, "a"), 1);
+    assert_eq!(publish("first of another epoch", 1, "b"), 2);
+    // A broadcast looks at every room's own version; a room without history has none.
+    let channels = json!(["chat:r", "chat:s", "news"]);
+    let body =
+        json!({"channels": channels, "data": said("all"), "version": 1, "version_epoch": "b"});
+    let result = ok(server.address, "broadcast", body);
+    let offsets: Vec<&Value> =
+        result["responses"].as_array().unwrap().iter().map(|r| &r["result"]["offset"]).collect();
+    assert_eq!(offsets, [&json!(2), &json!(1), &Value::Null]);
+    assert_eq!(publish("last", 2, "b"), 3);
+    for text in ["third", "first of another epoch", "last"] {
+        assert_eq!(member.publication()["data"]["text"], text);
+    }
+    assert_eq!(server.metric("ringchat_publications_outdated_total", &[]), 3);
 }
 
 #[test]
@@ -264,6 +337,53 @@ fn users_are_subscribed_unsubscribed_and_disconnected() {
     ok(server.address, "disconnect", json!({"user": "~bob", "disconnect": custom}));
     assert_eq!(bob.socket.closed(), Closed::Frame(4321, "try later".into()));
     assert_eq!(server.metric("ringchat_disconnects_total", &[("reason", "forced")]), 2);
+}
+
+#[test]
+fn a_room_that_cannot_be_made_is_not_subscribed_in_silence() {
+    let server = start(&["channel.rooms_max=2"]);
+    // One room for each worker; which is whose differs from run to run.
+    let publish = |n: u32| json!({"channel": format!("chat:{n}"), "data": said("hi")});
+    let kept: Vec<bool> = (0..64)
+        .map(|n| call(server.address, "publish", publish(n)).get("result").is_some())
+        .collect();
+    assert_eq!((kept[0], kept.iter().filter(|kept| **kept).count()), (true, 2));
+    let mut ann = Sdk::guest(server.address, "ann");
+    let subscribe = |user: &str, room: &str| json!({"user": user, "channel": room});
+    assert_eq!(error(server.address, "subscribe", subscribe("~ann", "chat:new")), 106);
+    // Where nobody would join it, nothing is refused.
+    ok(server.address, "subscribe", subscribe("~nobody", "chat:new"));
+    ok(server.address, "subscribe", subscribe("~ann", "chat:0"));
+    let push = ann.push();
+    assert_eq!((&push["channel"], push["subscribe"].is_object()), (&json!("chat:0"), true));
+}
+
+#[test]
+fn a_subscription_has_information_and_an_end() {
+    let server = start(&["client.expired_sub_close_delay=0s"]);
+    let mut ann = Sdk::guest(server.address, "ann");
+    let mut bob = Sdk::guest(server.address, "bob");
+    bob.subscribe("chat:r");
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let subscribe = |more: Value| {
+        let mut body = json!({"user": "~ann", "channel": "chat:r"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    assert_eq!(error(server.address, "subscribe", subscribe(json!({"expire_at": now_s - 1}))), 110);
+    let more = json!({"info": {"role": "owner"}, "expire_at": now_s + 2,
+        "override": {"force_push_join_leave": {"value": false}}});
+    ok(server.address, "subscribe", subscribe(more));
+    let join = loop {
+        let push = bob.push();
+        if push["join"]["info"]["user"] == "~ann" {
+            break push["join"]["info"].clone();
+        }
+    };
+    assert_eq!(join["chan_info"], json!({"role": "owner"}));
+    assert!(ann.push()["subscribe"].is_object());
+    // No joins in between, and by itself:
+    assert_eq!(ann.push()["unsubscribe"]["code"], 2501);
 }
 
 #[test]

@@ -64,8 +64,10 @@ pub struct SubscriptionGrant {
     pub overrides: Overrides,
 }
 
-/// Options of a room that are different for one client. `None`: as the namespace says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Options of a room that are different for one client. `None`: as the namespace says. Read from
+/// `{"presence":{"value":true}, ...}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "RawOverrides")]
 pub struct Overrides {
     /// Whether the client is listed as present.
     pub presence: Option<bool>,
@@ -298,7 +300,7 @@ struct SubOptions {
     data: Option<Box<RawValue>>,
     b64data: Option<String>,
     #[serde(rename = "override")]
-    overrides: Option<RawOverrides>,
+    overrides: Option<Overrides>,
 }
 
 impl SubOptions {
@@ -307,7 +309,7 @@ impl SubOptions {
             info: payload(self.info, self.b64info)?,
             data: payload(self.data, self.b64data)?,
             expires_at,
-            overrides: self.overrides.unwrap_or_default().read(),
+            overrides: self.overrides.unwrap_or_default(),
         })
     }
 }
@@ -327,15 +329,15 @@ struct BoolValue {
     value: bool,
 }
 
-impl RawOverrides {
-    fn read(self) -> Overrides {
+impl From<RawOverrides> for Overrides {
+    fn from(raw: RawOverrides) -> Overrides {
         let value = |given: Option<BoolValue>| given.map(|given| given.value);
         Overrides {
-            presence: value(self.presence),
-            join_leave: value(self.join_leave),
-            force_recovery: value(self.force_recovery),
-            force_positioning: value(self.force_positioning),
-            force_push_join_leave: value(self.force_push_join_leave),
+            presence: value(raw.presence),
+            join_leave: value(raw.join_leave),
+            force_recovery: value(raw.force_recovery),
+            force_positioning: value(raw.force_positioning),
+            force_push_join_leave: value(raw.force_push_join_leave),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::chat::api::{
     Answer, Counts, Disconnect, History, Outcome, Post, Request, Subscribe, Target,
 };
+use crate::chat::auth::Overrides;
 use crate::chat::ids::RoomName;
 use crate::protocol::codes;
 use crate::protocol::content::SharedContent;
@@ -18,7 +19,7 @@ impl World {
     }
 
     /// Asks a room's home.
-    fn ask_home(&mut self, room: &str, request: Request) -> Answer {
+    pub(super) fn ask_home(&mut self, room: &str, request: Request) -> Answer {
         self.call(self.settings.home(room).index(), request)
     }
 
@@ -30,7 +31,7 @@ impl World {
         answers.into_iter().find(Result::is_err).unwrap_or(Ok(Outcome::Done))
     }
 
-    fn publish(&mut self, room: &str, post: Post) -> Answer {
+    pub(super) fn publish(&mut self, room: &str, post: Post) -> Answer {
         let request = Request::Publish { room: RoomName::from(room), post: Arc::new(post) };
         let answer = self.ask_home(room, request);
         self.settle();
@@ -38,7 +39,7 @@ impl World {
     }
 
     /// The history as the API gives it.
-    fn past(&mut self, room: &str, limit: i32, since: Option<(String, u64)>) -> Value {
+    pub(super) fn past(&mut self, room: &str, limit: i32, since: Option<(String, u64)>) -> Value {
         let history = History { room: RoomName::from(room), limit, since, reverse: false };
         match self.ask_home(room, Request::History(history)) {
             Ok(Outcome::Object(object)) => serde_json::from_str(&object).unwrap(),
@@ -54,16 +55,17 @@ impl World {
     }
 }
 
-fn post(data: &str) -> Post {
+pub(super) fn post(data: &str) -> Post {
     Post {
         content: SharedContent::Json(data.into()),
         tags: None,
         skip_history: false,
         idempotency_key: None,
+        version: None,
     }
 }
 
-fn said(text: &str) -> Post {
+pub(super) fn said(text: &str) -> Post {
     post(&json!({"type": "message", "text": text}).to_string())
 }
 
@@ -71,7 +73,7 @@ fn user(name: &str) -> Target {
     Target { user: name.into(), ..Target::default() }
 }
 
-fn offset(answer: Answer) -> Option<u64> {
+pub(super) fn offset(answer: Answer) -> Option<u64> {
     match answer {
         Ok(Outcome::Published(kept)) => kept.map(|(_, offset)| offset),
         other => panic!("{other:?}"),
@@ -88,8 +90,16 @@ fn publication(got: &[String]) -> Value {
 }
 
 fn subscribe(target: Target, room: &str) -> Subscribe {
-    let room = RoomName::from(room);
-    Subscribe { target, room, data: None, recover: None, unserved: false }
+    Subscribe {
+        target,
+        room: RoomName::from(room),
+        data: None,
+        recover: None,
+        info: None,
+        overrides: Overrides::default(),
+        expires_at: None,
+        refused: None,
+    }
 }
 
 #[test]
@@ -396,6 +406,40 @@ fn an_unsubscribe_meets_a_join_under_way() {
 }
 
 #[test]
+fn a_subscription_has_information_options_and_an_end() {
+    let mut world = World::new(2, |config| {
+        config.client.expired_sub_close_delay = std::time::Duration::ZERO;
+        config.client.ping_interval = std::time::Duration::from_secs(3_600);
+    });
+    let bob = world.guest(0, "bob");
+    world.join(bob, "chat:r");
+    let alice = world.guest(1, "alice");
+    world.settle();
+    world.take(bob);
+    world.take(alice);
+    let now_s = world.now.unix_ms / 1_000;
+    let request = Subscribe {
+        info: Some(r#"{"role":"owner"}"#.into()),
+        overrides: Overrides { force_push_join_leave: Some(false), ..Overrides::default() },
+        expires_at: Some(now_s + 10),
+        ..subscribe(user("~alice"), "chat:r")
+    };
+    assert_eq!(world.ask_all(&Request::Subscribe(Box::new(request))), Ok(Outcome::Done));
+    let join = find(&world.take(bob), "push").unwrap()["join"]["info"].clone();
+    let info = |conn: &Value| (conn["conn_info"].clone(), conn["chan_info"].clone());
+    assert_eq!(info(&join), (json!({"nick": "alice"}), json!({"role": "owner"})));
+    let told = world.take(alice);
+    assert!(find(&told, "push").is_some_and(|p| p["subscribe"].is_object()), "{told:?}");
+    assert_eq!(told.len(), 1, "she is not told of joins: {told:?}");
+    world.pass(11_000);
+    let push = find(&world.take(alice), "push").unwrap();
+    assert_eq!(push["unsubscribe"], json!({"code": 2501, "reason": "subscription expired"}));
+    world.cut(alice);
+    world.cut(bob);
+    world.assert_empty();
+}
+
+#[test]
 fn what_cannot_be_subscribed() {
     let mut world = World::new(2, |config| config.client.channel_limit = 1);
     let alice = world.guest(0, "alice");
@@ -406,22 +450,49 @@ fn what_cannot_be_subscribed() {
     };
     let done = Ok(Outcome::Done);
     check(subscribe(user("~alice"), "nowhere:x"), Err(codes::UNKNOWN_CHANNEL));
-    let unserved = Subscribe { unserved: true, ..subscribe(user("~alice"), "chat:r") };
-    check(unserved.clone(), Err(codes::NOT_AVAILABLE));
-    check(Subscribe { target: user("~nobody"), ..unserved }, done.clone());
+    let over = Subscribe { expires_at: Some(1_700_000_000), ..subscribe(user("~alice"), "chat:r") };
+    check(over, Err(codes::EXPIRED_ERROR));
     let session = Target { session: true, ..user("~alice") };
     check(subscribe(session, "chat:r"), done.clone());
     check(subscribe(user("~bob"), "chat:r"), done.clone());
     check(subscribe(user("~alice"), "chat:r"), done);
     check(subscribe(user("~alice"), "chat:s"), Err(codes::LIMIT_EXCEEDED));
+    // A room that its home refuses matters to those only who would join it.
+    let refused = |target: Target, room: &str| {
+        let refused = Some(codes::INTERNAL);
+        Subscribe { refused, ..subscribe(target, room) }
+    };
+    check(refused(user("~alice"), "chat:r"), Ok(Outcome::Done));
+    check(refused(user("~nobody"), "chat:s"), Ok(Outcome::Done));
     let got = world.take(alice);
     assert_eq!(got.iter().filter(|t| t.contains("\"subscribe\":{")).count(), 1, "{got:?}");
+    let carol = world.guest(0, "carol");
+    let request = Request::Subscribe(Box::new(refused(user("~carol"), "chat:s")));
+    assert_eq!(world.ask_all(&request), Err(codes::INTERNAL));
+    assert!(!world.take(carol).iter().any(|t| t.contains("\"subscribe\":{")));
     // A plain client has nothing without its room.
     world.take(plain);
     let request = Request::Unsubscribe { target: user("~bob"), room: "chat:lobby".into() };
     assert_eq!(world.ask_all(&request), Ok(Outcome::Done));
     assert_eq!(world.take(plain), ["* you were taken out of the room"]);
     assert_eq!(world.clients[plain].closed, Some((3503, "force disconnect")));
+}
+
+#[test]
+fn a_room_that_can_be_joined() {
+    let mut world = World::new(1, |config| config.channel.rooms_max = 1);
+    let open = |world: &mut World, room: &str| world.ask_home(room, Request::Open(room.into()));
+    for room in ["chat:one", "chat:two"] {
+        assert_eq!(open(&mut world, room), Ok(Outcome::Done), "asking makes no room");
+    }
+    let alice = world.guest(0, "alice");
+    world.join(alice, "chat:one");
+    assert_eq!(open(&mut world, "chat:one"), Ok(Outcome::Done));
+    assert_eq!(open(&mut world, "chat:two"), Err(codes::LIMIT_EXCEEDED));
+    world.cut(alice);
+    world.settle();
+    assert_eq!(open(&mut world, "chat:two"), Ok(Outcome::Done));
+    assert_eq!(open(&mut world, "nowhere:x"), Err(codes::UNKNOWN_CHANNEL));
 }
 
 #[test]

@@ -198,6 +198,15 @@ fn namespaces_built_in_code_are_checked_too() {
 }
 
 #[test]
+fn an_error_mode_is_one_of_two() {
+    let said = problems(&["--set=http_api.error_mode=on"], &[]);
+    let expect = "--set: http_api.error_mode: expected \"\" or \"transport\", got \"on\"";
+    assert_eq!(said, expect);
+    let config = good(&["--set=http_api.error_mode="], &[]);
+    assert_eq!(config.http_api.error_mode, ErrorMode::Body);
+}
+
+#[test]
 fn origins_are_what_browsers_send() {
     for (origin, wrong) in [
         ("*", None),

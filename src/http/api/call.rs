@@ -4,7 +4,9 @@
 //! clients of this API send fields of extensions that are not offered here (`delta`). Tests: below.
 
 use crate::chat::api::{self, Post, Request, Target};
+use crate::chat::auth::Overrides;
 use crate::chat::ids::RoomName;
+use crate::chat::version::{EPOCH_BYTES_MAX, Version};
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::content::SharedContent;
 use crate::protocol::json;
@@ -54,6 +56,8 @@ pub(super) enum Call {
     Room(RoomName, Request),
     /// The home of each of these is asked to publish.
     Broadcast(Vec<RoomName>, Arc<Post>),
+    /// The room's home is asked whether it can be joined, then every shard to do it.
+    Subscribe(Box<api::Subscribe>),
     /// Every shard is asked.
     All(Request),
 }
@@ -114,6 +118,7 @@ struct Publish<'a> {
     tags: Option<Tags>,
     idempotency_key: Option<String>,
     version: Option<u64>,
+    version_epoch: Option<String>,
 }
 
 /// Whose sessions: a part of several bodies.
@@ -136,8 +141,7 @@ struct Subscribe<'a> {
     #[serde(borrow)]
     info: Option<&'a RawValue>,
     b64info: Option<String>,
-    #[serde(borrow)]
-    r#override: Option<&'a RawValue>,
+    r#override: Option<Overrides>,
     expire_at: Option<i64>,
 }
 
@@ -164,9 +168,11 @@ struct Reason {
 }
 
 #[derive(Deserialize)]
-struct Refresh {
+struct Refresh<'a> {
     expired: Option<bool>,
     expire_at: Option<i64>,
+    #[serde(borrow)]
+    info: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -219,11 +225,15 @@ pub(super) fn read(method: &str, body: &str) -> Result<Call, Refusal> {
         "history_remove" => room().map(|r| Call::Room(r.clone(), Request::HistoryRemove(r)))?,
         "presence" => room().map(|r| Call::Room(r.clone(), Request::Presence(r)))?,
         "presence_stats" => room().map(|r| Call::Room(r.clone(), Request::PresenceStats(r)))?,
-        "subscribe" => Call::All(Request::Subscribe(Box::new(subscribe(body)?))),
+        "subscribe" => Call::Subscribe(Box::new(subscribe(body)?)),
         "unsubscribe" => Call::All(Request::Unsubscribe { target: target(body)?, room: room()? }),
         "disconnect" => Call::All(Request::Disconnect(Box::new(disconnect(body)?))),
         "refresh" => {
-            let Refresh { expired, expire_at } = serde_json::from_str(body)?;
+            let Refresh { expired, expire_at, info } = serde_json::from_str(body)?;
+            // Not offered, and must not be left undone in silence.
+            if info.is_some() {
+                return Err(codes::NOT_AVAILABLE.into());
+            }
             let expires_at = match (expired, expire_at) {
                 (Some(true), _) => Some(0),
                 (_, Some(at)) if at != 0 => Some(u64::try_from(at).unwrap_or(0)),
@@ -275,20 +285,22 @@ pub(super) fn batch(body: &str) -> Option<Batch> {
 
 impl Publish<'_> {
     fn post(self) -> Result<Post, ErrorCode> {
-        // Dropping what is out of date is not offered, and must not be left undone in silence.
-        if self.version.is_some_and(|version| version > 0) {
-            return Err(codes::NOT_AVAILABLE);
-        }
         let key = self.idempotency_key.as_deref().filter(|key| !key.is_empty());
         if key.is_some_and(|key| key.len() > KEY_BYTES_MAX) {
             return Err(codes::BAD_REQUEST);
         }
+        let epoch = self.version_epoch.unwrap_or_default();
+        if epoch.len() > EPOCH_BYTES_MAX {
+            return Err(codes::BAD_REQUEST);
+        }
+        let version = self.version.filter(|number| *number > 0);
         let content = payload(self.data, self.b64data.as_deref())?.ok_or(codes::BAD_REQUEST)?;
         Ok(Post {
             content,
             tags: self.tags.filter(|tags| !tags.is_empty()).map(Arc::new),
             skip_history: self.skip_history.unwrap_or_default(),
             idempotency_key: key.map(Into::into),
+            version: version.map(|number| Version { number, epoch: epoch.into() }),
         })
     }
 }
@@ -326,20 +338,31 @@ fn target(body: &str) -> Result<Target, Refusal> {
 
 fn subscribe(body: &str) -> Result<api::Subscribe, Refusal> {
     let wire: Subscribe<'_> = serde_json::from_str(body)?;
-    let b64info = wire.b64info.is_some_and(|info| !info.is_empty());
+    let info = match payload(wire.info, wire.b64info.as_deref())? {
+        None => None,
+        Some(SharedContent::Json(info) | SharedContent::Line(info)) => Some(info.as_ref().into()),
+        // As a connection token's: bytes that are no JSON are shown as base64.
+        Some(SharedContent::Binary(bytes)) => {
+            Some(serde_json::Value::from(STANDARD.encode(&bytes)).to_string().into())
+        }
+    };
     let data = match payload(wire.data, wire.b64data.as_deref())? {
         None => None,
         Some(SharedContent::Json(data)) => Some(Bytes::copy_from_slice(data.as_bytes())),
         Some(SharedContent::Line(text)) => Some(Bytes::copy_from_slice(text.as_bytes())),
         Some(SharedContent::Binary(bytes)) => Some(Bytes::copy_from_slice(&bytes)),
     };
-    let expires = wire.expire_at.is_some_and(|at| at != 0);
+    // A time before 1970 is over.
+    let expires_at = wire.expire_at.filter(|at| *at != 0).map(|at| u64::try_from(at).unwrap_or(0));
     Ok(api::Subscribe {
         target: target(body)?,
         room: RoomName::from(&*wire.channel),
         data,
         recover: wire.recover_since.map(|since| (since.epoch, since.offset)),
-        unserved: wire.info.is_some() || b64info || wire.r#override.is_some() || expires,
+        info,
+        overrides: wire.r#override.unwrap_or_default(),
+        expires_at,
+        refused: None,
     })
 }
 
@@ -393,12 +416,14 @@ mod tests {
     fn publications() {
         let full = post(
             r#"{"channel":"r","data":{"a":
-            1},"tags":{"b":"2","a":"1"},"skip_history":true,"idempotency_key":"k","delta":true}"#,
+            1},"tags":{"b":"2","a":"1"},"skip_history":true,"idempotency_key":"k","delta":true,
+            "version":7,"version_epoch":"e"}"#,
         );
         assert_eq!(full.content.view(), Content::Json(r#"{"a":            1}"#));
         let tags = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())];
         assert_eq!(full.tags.as_deref(), Some(&Tags::from(tags)));
         assert!(full.skip_history && full.idempotency_key.as_deref() == Some("k"));
+        assert_eq!(full.version, Some(Version { number: 7, epoch: "e".into() }));
         assert_eq!(post(r#"{"channel":"r","data":null}"#).content.view(), Content::Json("null"));
         // {"x": 1}, and the base64 wins.
         let b64 = post(r#"{"channel":"r","data":2,"b64data":"eyJ4IjogMX0="}"#);
@@ -407,6 +432,42 @@ mod tests {
         assert_eq!(binary.content.view(), Content::Binary(&[0, 0, 0]));
         let bare = post(r#"{"channel":"r","data":1,"idempotency_key":"","tags":null}"#);
         assert!(bare.tags.is_none() && bare.idempotency_key.is_none() && !bare.skip_history);
+        assert_eq!(bare.version, None);
+        let version =
+            |fields: &str| post(&format!(r#"{{"channel":"r","data":1,{fields}}}"#)).version;
+        assert_eq!(version(r#""version":0,"version_epoch":"e""#), None);
+        assert_eq!(version(r#""version":1"#), Some(Version { number: 1, epoch: "".into() }));
+    }
+
+    #[test]
+    fn subscriptions() {
+        let read = |body: &str| match read("subscribe", body) {
+            Ok(Call::All(Request::Subscribe(subscribe))) => *subscribe,
+            other => panic!("{body}: {other:?}"),
+        };
+        let full = read(
+            r#"{"user":"u","channel":"r","info":{"a":
+            1},"override":{"presence":{"value":false},"force_recovery":{}},"expire_at":17}"#,
+        );
+        assert_eq!(full.info.as_deref(), Some(r#"{"a":            1}"#));
+        let expected = Overrides {
+            presence: Some(false),
+            force_recovery: Some(false),
+            ..Overrides::default()
+        };
+        assert_eq!((full.overrides, full.expires_at), (expected, Some(17)));
+        let info = |b64: &str| {
+            read(&format!(r#"{{"user":"u","channel":"r","info":1,"b64info":"{b64}"}}"#)).info
+        };
+        assert_eq!(info("eyJ4IjogMX0=").as_deref(), Some(r#"{"x": 1}"#), "base64 wins");
+        assert_eq!(info("AAAA").as_deref(), Some(r#""AAAA""#), "what is no JSON");
+        let bare = read(r#"{"user":"u","channel":"r","info":null,"override":null,"expire_at":0}"#);
+        assert_eq!(
+            (bare.info, bare.overrides, bare.expires_at),
+            (None, Overrides::default(), None)
+        );
+        let past = read(r#"{"user":"u","channel":"r","expire_at":-5}"#);
+        assert_eq!(past.expires_at, Some(0));
     }
 
     #[test]
@@ -422,21 +483,29 @@ mod tests {
             ("publish", r#"{"channel":"r"}"#, 107),
             ("publish", &deep, 107),
             ("publish", r#"{"channel":"r","b64data":"?"}"#, 107),
-            ("publish", r#"{"channel":"r","data":1,"version":3}"#, 108),
+            ("publish", r#"{"channel":"r","data":1,"version":-1}"#, 0),
             ("publish", r#"{"channel":"r","data":1,"tags":{"a":1}}"#, 0),
             ("broadcast", r#"{"channels":[],"data":1}"#, 107),
             ("broadcast", r#"{"channels":["a"]}"#, 107),
             ("subscribe", r#"{"channel":"r"}"#, 107),
+            ("subscribe", r#"{"user":"u","channel":"r","b64info":"?"}"#, 107),
+            ("subscribe", r#"{"user":"u","channel":"r","override":{"presence":true}}"#, 0),
             ("unsubscribe", r#"{"user":"","channel":"r"}"#, 107),
             ("disconnect", r#"{}"#, 107),
             ("disconnect", r#"{"user":"u","disconnect":{"code":1000,"reason":"x"}}"#, 107),
             ("disconnect", r#"{"user":"u","disconnect":{"code":5000,"reason":"x"}}"#, 107),
             ("disconnect", r#"{"user":"u","disconnect":{"code":-1}}"#, 0),
             ("refresh", r#"{"expired":true}"#, 107),
+            ("refresh", r#"{"user":"u","info":{}}"#, 108),
             ("channels", r#"{"pattern":"[a"}"#, 107),
             ("dance", "{}", 104),
         ] {
             assert_eq!(error(method, body), Some(code), "{method} {body}");
+        }
+        for (length, expect) in [(EPOCH_BYTES_MAX, None), (EPOCH_BYTES_MAX + 1, Some(107))] {
+            let epoch = "x".repeat(length);
+            let body = format!(r#"{{"channel":"r","data":1,"version_epoch":"{epoch}"}}"#);
+            assert_eq!(error("publish", &body), expect);
         }
         let reason = "x".repeat(124);
         let body = format!(r#"{{"user":"u","disconnect":{{"code":4000,"reason":"{reason}"}}}}"#);

@@ -1,7 +1,8 @@
 //! Carries a call out: asks the shards, and puts their answers together as a result object.
 //!
-//! A call about a room goes to the room's home; one about users goes to all shards at once. Tests:
-//! below for the putting together, `tests/it/api.rs` for the rest.
+//! A call about a room goes to the room's home; one about users goes to all shards at once; one that
+//! brings users into a room goes to the room's home first. Tests: below for the putting together,
+//! `http/tests.rs` for who is asked, `tests/it/api.rs` for the rest.
 
 use super::call::Call;
 use super::{Api, error_object};
@@ -29,17 +30,25 @@ impl Api {
                 one(answered((self.door.ask)(shard, request)).await?)
             }
             Call::Broadcast(rooms, post) => Ok(self.broadcast(&rooms, &post).await),
-            Call::All(request) => {
-                let asked: Vec<_> = (0..self.door.shards)
-                    .map(|shard| (self.door.ask)(shard, request.clone()))
-                    .collect();
-                let mut all = All::default();
-                for answer in asked {
-                    all.add(answered(answer).await);
-                }
-                self.all(all, &request)
+            Call::Subscribe(mut subscribe) => {
+                let home = (self.door.home)(subscribe.room.as_str());
+                let open = Request::Open(subscribe.room.clone());
+                // Whether it matters is for the shards to say: perhaps nobody is meant.
+                subscribe.refused = answered((self.door.ask)(home, open)).await.err();
+                self.ask_all(Request::Subscribe(subscribe)).await
             }
+            Call::All(request) => self.ask_all(request).await,
         }
+    }
+
+    async fn ask_all(&self, request: Request) -> Result<String, ErrorCode> {
+        let asked: Vec<_> =
+            (0..self.door.shards).map(|shard| (self.door.ask)(shard, request.clone())).collect();
+        let mut all = All::default();
+        for answer in asked {
+            all.add(answered(answer).await);
+        }
+        self.all(all, &request)
     }
 
     /// `{"responses":[{"result":{...}},{"error":{...}}]}`: one for each room, in order.

@@ -10,8 +10,9 @@
 //! | `call.rs` | a method and its body -> a call |
 //! | `carry.rs` | a call -> questions to shards; their answers -> a result |
 //!
-//! An answer has status 200 and is `{"result":{...}}` or `{"error":{"code":107,"message":"..."}}`. Only
-//! what is no call at all has another status: 400 malformed, 401 without the key, 404 no such method,
+//! An answer has status 200 and is `{"result":{...}}` or `{"error":{"code":107,"message":"..."}}`; or, if
+//! that is wanted, an error is a status and `{"code":107,"message":"..."}`. What is no call at all always
+//! has another status: 400 malformed, 401 without the key, 404 no such method,
 //! 405 not POST, 408 and 413 a body too slow or too large, 503 while the server drains. Tests:
 //! `tests/it/api.rs`, and beside each part.
 
@@ -20,7 +21,7 @@ mod carry;
 
 use super::{Places, Scrape, routes};
 use crate::chat::api::{Answer, Request};
-use crate::config::HttpApiConfig;
+use crate::config::{ErrorMode, HttpApiConfig};
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::json;
 use axum::body::{Body, Bytes};
@@ -42,6 +43,9 @@ const PARALLEL_MAX: usize = 64;
 
 /// The header that carries the key.
 const KEY_HEADER: &str = "x-api-key";
+
+/// The header with which a request wants an error to be the status of the answer: `transport`.
+const ERROR_MODE_HEADER: &str = "x-centrifugo-error-mode";
 
 /// The way to the shards. Called on the HTTP thread; neither closure may block.
 #[derive(Clone)]
@@ -80,6 +84,7 @@ struct Terms {
     key: Option<[u8; 32]>,
     body_size_limit: usize,
     timeout: Duration,
+    error_mode: ErrorMode,
 }
 
 impl Terms {
@@ -89,6 +94,7 @@ impl Terms {
             key: key.map(|key| Sha256::digest(key).into()),
             body_size_limit: config.body_size_limit,
             timeout: config.timeout,
+            error_mode: config.error_mode,
         })
     }
 }
@@ -128,8 +134,8 @@ impl Api {
             return routes::text(StatusCode::UNAUTHORIZED, "the key is missing or wrong\n");
         }
         match self.clone().answer(request, &terms).await {
-            Ok(body) => {
-                routes::answer(StatusCode::OK, HeaderValue::from_static("application/json"), body)
+            Ok((status, body)) => {
+                routes::answer(status, HeaderValue::from_static("application/json"), body)
             }
             Err((status, sentence)) => {
                 self.scrape.http.http_api_refused.inc();
@@ -142,11 +148,12 @@ impl Api {
         }
     }
 
+    /// Status and body of the answer. Errors: what is no call at all, as a sentence.
     async fn answer(
         self: Arc<Self>,
         request: http::Request<Body>,
         terms: &Terms,
-    ) -> Result<String, (StatusCode, &'static str)> {
+    ) -> Result<(StatusCode, String), (StatusCode, &'static str)> {
         let method = request.uri().path().strip_prefix("/api/").unwrap_or_default().to_owned();
         if request.method() != Method::POST {
             return Err((StatusCode::METHOD_NOT_ALLOWED, "this path takes POST\n"));
@@ -157,6 +164,8 @@ impl Api {
         if self.places.draining.load(Ordering::Relaxed) {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "the server shuts down\n"));
         }
+        let asked = request.headers().get(ERROR_MODE_HEADER).is_some_and(|v| v == "transport");
+        let by_status = asked || terms.error_mode == ErrorMode::Transport;
         let body = body(request.into_body(), terms).await?;
         let text = match std::str::from_utf8(&body) {
             Ok(text) if text.trim().is_empty() => "{}",
@@ -167,7 +176,8 @@ impl Api {
         let deadline = Instant::now() + terms.timeout;
         if method == "batch" {
             let batch = call::batch(text).ok_or(malformed)?;
-            return Ok(self.batch(batch.commands, batch.parallel, deadline).await);
+            let replies = self.batch(batch.commands, batch.parallel, deadline).await;
+            return Ok((StatusCode::OK, replies));
         }
         let call = match call::read(&method, text) {
             Err(Refusal::Malformed) => return Err(malformed),
@@ -175,8 +185,9 @@ impl Api {
             Ok(call) => Ok(call),
         };
         Ok(match self.carry_out(call, deadline).await {
-            Ok(result) => format!("{{\"result\":{result}}}"),
-            Err(error) => format!("{{\"error\":{}}}", error_object(error)),
+            Ok(result) => (StatusCode::OK, format!("{{\"result\":{result}}}")),
+            Err(error) if by_status => (status(error), error_object(error)),
+            Err(error) => (StatusCode::OK, format!("{{\"error\":{}}}", error_object(error))),
         })
     }
 
@@ -264,10 +275,46 @@ async fn body(body: Body, terms: &Terms) -> Result<Bytes, (StatusCode, &'static 
     }
 }
 
+/// The status that an error has as such. Source: the public docs, "Transport error mode"; they know
+/// no 103 and no 106.
+fn status(error: ErrorCode) -> StatusCode {
+    match error {
+        codes::UNKNOWN_CHANNEL | codes::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        codes::BAD_REQUEST | codes::NOT_AVAILABLE | codes::LIMIT_EXCEEDED => {
+            StatusCode::BAD_REQUEST
+        }
+        codes::PERMISSION_DENIED => StatusCode::FORBIDDEN,
+        codes::UNRECOVERABLE_POSITION => StatusCode::RANGE_NOT_SATISFIABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 /// `{"code":107,"message":"bad request"}`
 fn error_object(error: ErrorCode) -> String {
     let mut out = format!("{{\"code\":{},\"message\":", error.code).into_bytes();
     json::write_str(&mut out, error.message);
     out.push(b'}');
     String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_as_statuses() {
+        for (error, expect) in [
+            (codes::INTERNAL, 500),
+            (codes::UNKNOWN_CHANNEL, 404),
+            (codes::PERMISSION_DENIED, 403),
+            (codes::METHOD_NOT_FOUND, 404),
+            (codes::LIMIT_EXCEEDED, 400),
+            (codes::BAD_REQUEST, 400),
+            (codes::NOT_AVAILABLE, 400),
+            (codes::UNRECOVERABLE_POSITION, 416),
+            (codes::TOO_MANY_REQUESTS, 500),
+        ] {
+            assert_eq!(status(error).as_u16(), expect, "{error:?}");
+        }
+    }
 }
