@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn subscriptions() {
         let read = |body: &str| match read("subscribe", body) {
-            Ok(Call::All(Request::Subscribe(subscribe))) => *subscribe,
+            Ok(Call::Subscribe(subscribe)) => *subscribe,
             other => panic!("{body}: {other:?}"),
         };
         let full = read(

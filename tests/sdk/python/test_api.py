@@ -9,9 +9,10 @@ import unittest
 import cent
 from cent import (
     AsyncClient, BatchRequest, BoolValue, BroadcastRequest, CentApiResponseError,
-    CentUnauthorizedError, ChannelOptionsOverride, ChannelsRequest, Disconnect, DisconnectRequest, HistoryRemoveRequest, HistoryRequest,
-    InfoRequest, PresenceRequest, PresenceStatsRequest, PublishRequest, RefreshRequest,
-    StreamPosition, SubscribeRequest, UnsubscribeRequest,
+    CentUnauthorizedError, ChannelOptionsOverride, ChannelsRequest, Disconnect,
+    DisconnectRequest, HistoryRemoveRequest, HistoryRequest, InfoRequest, PresenceRequest,
+    PresenceStatsRequest, PublishRequest, RefreshRequest, StreamPosition, SubscribeRequest,
+    UnsubscribeRequest,
 )
 
 from support import API_KEY, SECRET, SdkTest, in_seconds, message, soon, token
