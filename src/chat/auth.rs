@@ -17,7 +17,7 @@ mod tests;
 mod token;
 
 pub use issue::issue;
-pub use keys::KeySet;
+pub use keys::{Asked, KEY_ID_BYTES_MAX, KeySet};
 pub use token::{
     Extra, KeySets, Overrides, ServerSub, SubscriptionGrant, TokenError, User, Verifier,
 };

@@ -206,6 +206,12 @@ pub const KEYS: &[Key] = &[
         "Between two readings of the JWKS, at least 1s; one that fails leaves the keys as they are.",
     ),
     key(
+        "client.token.jwks_refresh_min_interval",
+        Kind::Duration,
+        "A token whose kid is not in the JWKS has it read at once, but not before this time has \
+         passed since the last such reading, at least 1s.",
+    ),
+    key(
         "client.token.audience",
         Kind::Text,
         "What a token's aud claim has to be, or to contain. Empty: anything.",
@@ -250,6 +256,12 @@ pub const KEYS: &[Key] = &[
         "client.subscription_token.jwks_refresh",
         Kind::Duration,
         "Between two readings of the JWKS, at least 1s; one that fails leaves the keys as they are.",
+    ),
+    key(
+        "client.subscription_token.jwks_refresh_min_interval",
+        Kind::Duration,
+        "A token whose kid is not in the JWKS has it read at once, but not before this time has \
+         passed since the last such reading, at least 1s.",
     ),
     key(
         "client.subscription_token.audience",

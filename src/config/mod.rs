@@ -132,6 +132,9 @@ pub struct TokenConfig {
     /// Between two fetches of the JWKS, from the endpoint or the file.
     #[serde(with = "duration")]
     pub jwks_refresh: Duration,
+    /// Between two fetches of the JWKS because a token names a key that is not in it.
+    #[serde(with = "duration")]
+    pub jwks_refresh_min_interval: Duration,
     /// What the claim `aud` has to be, or to contain. Empty: anything.
     pub audience: String,
     /// What the claim `iss` has to be. Empty: anything.
@@ -437,6 +440,7 @@ impl Default for TokenConfig {
             jwks_public_endpoint: String::new(),
             jwks_file: String::new(),
             jwks_refresh: Duration::from_secs(5 * 60),
+            jwks_refresh_min_interval: Duration::from_secs(10),
             audience: String::new(),
             issuer: String::new(),
         }

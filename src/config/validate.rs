@@ -254,9 +254,13 @@ fn tokens(at: &str, token: &TokenConfig, problems: &mut Vec<Problem>) {
     if !endpoint.is_empty() && !token.jwks_file.is_empty() {
         add("jwks_file", "contradicts jwks_public_endpoint: give one of them".to_owned());
     }
-    if token.jwks_refresh < JWKS_REFRESH_MIN {
-        let shortest = duration::format(JWKS_REFRESH_MIN);
-        add("jwks_refresh", format!("must be at least {shortest}"));
+    for (key, time) in [
+        ("jwks_refresh", token.jwks_refresh),
+        ("jwks_refresh_min_interval", token.jwks_refresh_min_interval),
+    ] {
+        if time < JWKS_REFRESH_MIN {
+            add(key, format!("must be at least {}", duration::format(JWKS_REFRESH_MIN)));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use jsonwebtoken::jwk::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,19 @@ const KEYS_MAX: usize = 100;
 /// Characters of an RSA modulus of 2048 bits in base64url, the shortest that RFC 7518 section 3.3
 /// allows.
 const RSA_MODULUS_CHARS_MIN: usize = 342;
+
+/// Bytes of a key's id for which a key set is read again; ids of identity providers have at most 64.
+pub const KEY_ID_BYTES_MAX: usize = 256;
+
+/// The ids that tokens had named, and no key had, when the key sets were read last. Until a time such
+/// a token is not ours; after it, the key may have been published meanwhile.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The ids.
+    pub ids: Arc<BTreeSet<Box<str>>>,
+    /// Until when, Unix seconds.
+    pub until_s: u64,
+}
 
 /// The usable keys of a JSON Web Key Set (RFC 7517).
 #[derive(Clone, Default)]
@@ -114,18 +128,33 @@ pub(super) struct Ring {
     rsa: Option<DecodingKey>,
     ecdsa: Option<DecodingKey>,
     set: Option<Arc<KeySet>>,
+    asked: Asked,
 }
 
 impl Ring {
     /// `config`: has been validated; a key that cannot be read all the same checks nothing.
-    pub(super) fn new(config: &TokenConfig, set: Option<Arc<KeySet>>) -> Ring {
+    pub(super) fn new(config: &TokenConfig, set: Option<Arc<KeySet>>, asked: Asked) -> Ring {
         let given = |text: &str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
         Ring {
             hmac: given(&config.hmac_secret_key).map(|key| DecodingKey::from_secret(&key)),
             rsa: given(&config.rsa_public_key).and_then(|k| DecodingKey::from_rsa_pem(&k).ok()),
             ecdsa: given(&config.ecdsa_public_key).and_then(|k| DecodingKey::from_ec_pem(&k).ok()),
             set,
+            asked,
         }
+    }
+
+    /// The key's id in the header of a token that could not be checked, if the key set has no such
+    /// key but may have one when it is read again; `now_s`: Unix seconds.
+    pub(super) fn unknown_id<'a>(&self, header: &'a Header, now_s: u64) -> Option<&'a str> {
+        let set = self.set.as_ref()?;
+        let id = header.kid.as_deref()?;
+        let symmetric =
+            matches!(header.alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
+        let known = set.keys.iter().any(|key| key.id == id);
+        let in_vain = now_s < self.asked.until_s && self.asked.ids.contains(id);
+        let may_come = !symmetric && !known && !in_vain && id.len() <= KEY_ID_BYTES_MAX;
+        may_come.then_some(id)
     }
 
     /// The key for a token with this header: the one of the set that it names, or the configured

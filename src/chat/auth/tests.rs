@@ -57,7 +57,7 @@ fn with_secret() -> Verifier {
 
 fn with_set(keys: &Value) -> Verifier {
     let connection = Some(Arc::new(KeySet::parse(&json!({ "keys": keys }).to_string()).unwrap()));
-    Verifier::new(&ClientConfig::default(), &KeySets { connection, subscription: None })
+    Verifier::new(&ClientConfig::default(), &KeySets { connection, ..KeySets::default() })
 }
 
 /// The public part of our key for `algorithm`, as a key set shows it.
@@ -357,6 +357,40 @@ fn key_sets() {
 }
 
 #[test]
+fn a_key_that_the_set_does_not_have_may_come() {
+    use Algorithm::{ES256, HS256, RS256};
+    let text = json!({"keys": [jwk(ES256, "one", |_| {})]}).to_string();
+    let set = Some(Arc::new(KeySet::parse(&text).unwrap()));
+    let asked = Asked { ids: Arc::new(["two".into()].into()), until_s: NOW + 10 };
+    let verifier = |asked| {
+        let sets = KeySets { connection: set.clone(), asked, ..KeySets::default() };
+        Verifier::new(&ClientConfig::default(), &sets)
+    };
+    let (fresh, asked) = (verifier(Asked::default()), verifier(asked));
+    let unknown = |id: &str| Err(TokenError::UnknownKey(id.into()));
+    let claims = || json!({"sub":"42","channel":"$a"});
+    let long = "k".repeat(KEY_ID_BYTES_MAX + 1);
+    for (verifier, algorithm, id, now, expected) in [
+        (&fresh, ES256, "two", NOW, unknown("two")),
+        (&fresh, RS256, &long[1..], NOW, unknown(&long[1..])),
+        // It was looked for, and was not there.
+        (&asked, ES256, "two", NOW + 9, Err(TokenError::Invalid)),
+        (&asked, ES256, "three", NOW + 9, unknown("three")),
+        (&asked, ES256, "two", NOW + 10, unknown("two")),
+        // No set would help.
+        (&fresh, RS256, "one", NOW, Err(TokenError::Invalid)),
+        (&fresh, HS256, "two", NOW, Err(TokenError::Invalid)),
+        (&fresh, ES256, &long, NOW, Err(TokenError::Invalid)),
+        (&without_a_key(), ES256, "two", NOW, Err(TokenError::Invalid)),
+    ] {
+        let token = named(algorithm, id, claims());
+        assert_eq!(verifier.subscription(&token, "42", "$a", now).map(drop), expected, "{id}");
+        assert_eq!(verifier.connection(&token, now).map(drop), expected, "{id}");
+    }
+    assert_eq!(fresh.connection(&token(ES256, claims()), NOW), Err(TokenError::Invalid), "no id");
+}
+
+#[test]
 fn issued_tokens_are_taken() {
     let mut config = Config::default().client;
     config.token.hmac_secret_key = KEY.into();
@@ -426,7 +460,7 @@ proptest! {
         let _ = KeySet::parse(&text);
         let set = json!({"keys":[{"kty":"RSA","kid":"k","n":n,"e":e}]}).to_string();
         if let Ok(set) = KeySet::parse(&set) {
-            let sets = KeySets { connection: Some(Arc::new(set)), subscription: None };
+            let sets = KeySets { connection: Some(Arc::new(set)), ..KeySets::default() };
             let verifier = Verifier::new(&ClientConfig::default(), &sets);
             let token = named(Algorithm::RS256, "k", json!({"sub":"42"}));
             prop_assert_eq!(verifier.connection(&token, NOW), Err(TokenError::Invalid));

@@ -5,7 +5,7 @@
 //! authorization. No clock: times are compared with the time handed in. Tests:
 //! `chat/auth/tests.rs`.
 
-use super::keys::{KeySet, Ring};
+use super::keys::{Asked, KeySet, Ring};
 use crate::config::{ClientConfig, TokenConfig};
 use crate::protocol::json;
 use base64::Engine;
@@ -80,10 +80,12 @@ pub struct Overrides {
 }
 
 /// Why a token is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenError {
     /// Not a token of ours: wrong key, algorithm, shape, audience, issuer, user or room.
     Invalid,
+    /// It names a key, by this id, that the key set does not have: it may be newer than the set.
+    UnknownKey(Box<str>),
     /// Its time is over, or has not come yet.
     Expired,
 }
@@ -95,6 +97,8 @@ pub struct KeySets {
     pub connection: Option<Arc<KeySet>>,
     /// Those of `client.subscription_token`.
     pub subscription: Option<Arc<KeySet>>,
+    /// What they were searched for.
+    pub asked: Asked,
 }
 
 /// Checks tokens with the keys of one configuration.
@@ -108,8 +112,8 @@ impl Verifier {
     pub fn new(config: &ClientConfig, sets: &KeySets) -> Verifier {
         let own = config.subscription_token.enabled.then_some(&config.subscription_token.token);
         Verifier {
-            connection: Checker::new(&config.token, sets.connection.clone()),
-            subscription: own.map(|own| Checker::new(own, sets.subscription.clone())),
+            connection: Checker::new(&config.token, sets.connection.clone(), &sets.asked),
+            subscription: own.map(|own| Checker::new(own, sets.subscription.clone(), &sets.asked)),
         }
     }
 
@@ -180,8 +184,8 @@ struct Checker {
 }
 
 impl Checker {
-    fn new(config: &TokenConfig, set: Option<Arc<KeySet>>) -> Checker {
-        let ring = Ring::new(config, set);
+    fn new(config: &TokenConfig, set: Option<Arc<KeySet>>, asked: &Asked) -> Checker {
+        let ring = Ring::new(config, set, asked.clone());
         Checker { ring, audience: config.audience.clone(), issuer: config.issuer.clone() }
     }
 
@@ -192,9 +196,13 @@ impl Checker {
         if header.crit.is_some() {
             return Err(TokenError::Invalid);
         }
-        let key = self.ring.key(&header).ok_or(TokenError::Invalid)?;
+        let not_ours = || match self.ring.unknown_id(&header, now_s) {
+            Some(id) => TokenError::UnknownKey(id.into()),
+            None => TokenError::Invalid,
+        };
+        let key = self.ring.key(&header).ok_or_else(not_ours)?;
         let decoded = decode::<Box<RawValue>>(token, key, &signature_alone(header.alg));
-        let claims = decoded.map_err(|_| TokenError::Invalid)?.claims;
+        let claims = decoded.map_err(|_| not_ours())?.claims;
         let standard: Standard = read(&claims)?;
         let for_us = self.audience.is_empty()
             || standard.aud.as_ref().is_some_and(|aud| aud.contains(&self.audience));
