@@ -186,8 +186,8 @@ pub const KEYS: &[Key] = &[
     key(
         "client.token.ecdsa_public_key",
         Kind::Text,
-        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: curve P-384), in PEM. \
-         Empty: none.",
+        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: P-384, ES512: P-521), in \
+         PEM. Empty: none.",
     ),
     key(
         "client.token.jwks_public_endpoint",
@@ -238,8 +238,8 @@ pub const KEYS: &[Key] = &[
     key(
         "client.subscription_token.ecdsa_public_key",
         Kind::Text,
-        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: curve P-384), in PEM. \
-         Empty: none.",
+        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: P-384, ES512: P-521), in \
+         PEM. Empty: none.",
     ),
     key(
         "client.subscription_token.jwks_public_endpoint",

@@ -123,7 +123,7 @@ pub struct TokenConfig {
     pub hmac_secret_key: String,
     /// Public key, in PEM, of RSA-signed tokens (RS256, RS384, RS512). Empty: none.
     pub rsa_public_key: String,
-    /// Public key, in PEM, of ECDSA-signed tokens (ES256, ES384). Empty: none.
+    /// Public key, in PEM, of ECDSA-signed tokens (ES256, ES384, ES512). Empty: none.
     pub ecdsa_public_key: String,
     /// Where the keys of RSA- and ECDSA-signed tokens are published as a JWKS. Empty: nowhere.
     pub jwks_public_endpoint: String,
