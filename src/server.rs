@@ -241,14 +241,20 @@ pub fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    let open = config.is_open();
+    let open = config.is_open().then_some(match config.client.insecure {
+        true => {
+            "ringchat is open: anyone who reaches it may do anything in every room (client.insecure \
+             is true)"
+        }
+        false => {
+            "ringchat is open: anyone who reaches it may join and publish in every room without a \
+             token (set client.token.hmac_secret_key to change that)"
+        }
+    });
     let server = Server::start(config, load)?;
     say(&server.describe());
-    if open {
-        say(
-            "ringchat is open: anyone who reaches it may join and publish in every room without a \
-             token (set client.token.hmac_secret_key to change that)",
-        );
+    if let Some(open) = open {
+        say(open);
     }
     signals.block_on(async {
         loop {

@@ -9,6 +9,7 @@
 //! | `keys.rs` | the table of keys: path, unit, help |
 //! | `cli.rs` | the flags |
 //! | `load.rs` | file + environment + flags -> [`Config`] |
+//! | `tree.rs` | a file as a tree of values |
 //! | `validate.rs` | contradictions; who may come in |
 //! | `print.rs` | `--print-config` and the list of keys in `--help` |
 //! | `reload.rs` | what of a new configuration a running server takes on |
@@ -22,6 +23,7 @@ mod print;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod validate;
 
 pub use cli::{Action, TokenRequest};
