@@ -111,6 +111,7 @@ metrics! {
     config_not_reloaded: Counter "config_reloads" {"result" = "refused"}, "Reloads of the configuration (SIGHUP), by result.";
     jwks_read: Counter "jwks_refreshes" {"result" = "done"}, "Readings of the key sets (JWKS) since the start, by result.";
     jwks_not_read: Counter "jwks_refreshes" {"result" = "failed"}, "Readings of the key sets (JWKS) since the start, by result.";
+    jwks_early: Counter "jwks_early_refreshes", "Readings of the key sets (JWKS) because a token named a key that was not in them.";
     http_api_calls: Counter "http_api_calls", "Calls of the server API that were carried out, each command of a batch counted.";
     http_api_errors: Counter "http_api_errors", "Calls of the server API that were answered with an error.";
     http_api_unauthorized: Counter "http_api_unauthorized", "Requests to the server API without the right key.";
@@ -130,6 +131,7 @@ metrics! {
     command_errors: Counter "command_errors", "Commands answered with an error.";
     typing_dropped: Counter "droppable_dropped", "Droppable notices not queued because an outbox was over half full.";
     rate_limited: Counter "rate_limited", "Commands refused with error 111.";
+    token_keys_unknown: Counter "token_keys_unknown", "Tokens refused for the time being because the key set (JWKS) has no key of the name they give.";
     slow_mode_refused: Counter "slow_mode_refused", "Publications refused with error 111 because their user has to wait (slow_mode).";
     nonces_forgotten: Counter "nonces_forgotten", "Nonces forgotten before their five minutes were over (channel.nonces_max).";
     publications_outdated: Counter "publications_outdated", "Publications of the server API that were not published because a newer version was there already.";

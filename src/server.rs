@@ -65,8 +65,8 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     http: http::Handle,
     config: Arc<Mutex<Config>>,
-    /// Ends the thread that reloads when the server is dropped.
-    reload: mpsc::Sender<()>,
+    /// How the thread that reloads is reached.
+    reload: reload::Door,
 }
 
 impl Server {
@@ -114,6 +114,7 @@ impl Server {
             serve_internal(listener, http.clone())?;
         }
         let config = live.config.clone();
+        let (reload, orders) = reload::Door::new();
         let shared = Arc::new(Shared {
             settings,
             balance: Balance::new(count),
@@ -124,12 +125,15 @@ impl Server {
                 let http = http.clone();
                 Box::new(move |socket, read| http.serve(socket, read))
             },
+            key_wanted: {
+                let reload = reload.clone();
+                Box::new(move |id| reload.key_wanted(id))
+            },
             connections_max,
             start: Instant::now(),
         });
-        let reload = live.start(Box::new(load), http.clone());
-        let reload =
-            reload.map_err(|e| ServerError::Failed(format!("no thread to reload: {e}")))?;
+        live.start(Box::new(load), http.clone(), &reload, orders)
+            .map_err(|e| ServerError::Failed(format!("no thread to reload: {e}")))?;
         let mut server = Server {
             addresses,
             connections_max,
@@ -198,7 +202,7 @@ impl Server {
     /// Reads the configuration again and takes on what a running server can; what came of it is
     /// said to the operator. Returns at once.
     pub fn reload(&self) {
-        let _ = self.reload.send(());
+        self.reload.reload();
     }
 
     /// The configuration in force.
@@ -237,14 +241,20 @@ pub fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    let open = config.is_open();
+    let open = config.is_open().then_some(match config.client.insecure {
+        true => {
+            "ringchat is open: anyone who reaches it may do anything in every room (client.insecure \
+             is true)"
+        }
+        false => {
+            "ringchat is open: anyone who reaches it may join and publish in every room without a \
+             token (set client.token.hmac_secret_key to change that)"
+        }
+    });
     let server = Server::start(config, load)?;
     say(&server.describe());
-    if open {
-        say(
-            "ringchat is open: anyone who reaches it may join and publish in every room without a \
-             token (set client.token.hmac_secret_key to change that)",
-        );
+    if let Some(open) = open {
+        say(open);
     }
     signals.block_on(async {
         loop {

@@ -5,11 +5,13 @@
 //! | `auth.rs` | identities, nicks, the proof with which a guest takes its nick back |
 //! | `token.rs` | what a connection token or a subscription token says, if it is valid |
 //! | `keys.rs` | the keys that check tokens, JSON Web Key Sets |
+//! | `es512.rs` | one kind of signature |
 //! | `issue.rs` | making a token, for operators |
 //! | `tests.rs` | the tests of all of them |
 //!
 //! No clock: a token's times are compared with the time handed in.
 
+mod es512;
 mod issue;
 mod keys;
 #[cfg(test)]
@@ -17,7 +19,7 @@ mod tests;
 mod token;
 
 pub use issue::issue;
-pub use keys::KeySet;
+pub use keys::{Asked, KEY_ID_BYTES_MAX, KeySet};
 pub use token::{
     Extra, KeySets, Overrides, ServerSub, SubscriptionGrant, TokenError, User, Verifier,
 };

@@ -205,7 +205,7 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let guest = guest_data(connect.data);
         if !connect.token.is_empty() {
-            let user = self.verify(&connect.token)?;
+            let user = self.verify(&connect.token, fx)?;
             let rooms = self.claimed_rooms(&user, connect)?;
             if let Some(session) = self.session(slot) {
                 session.identity = Identity::User(Box::new(user));
@@ -231,11 +231,12 @@ impl Shard {
         Ok(())
     }
 
-    fn verify(&self, token: &str) -> Result<auth::User, Refusal> {
+    fn verify(&self, token: &str, fx: &mut Effects) -> Result<auth::User, Refusal> {
         let now_s = self.now.unix_ms / 1_000;
         self.settings.verifier.connection(token, now_s).map_err(|error| match error {
             TokenError::Expired => Refusal::Error(codes::TOKEN_EXPIRED),
             TokenError::Invalid => Refusal::Close(codes::INVALID_TOKEN),
+            TokenError::UnknownKey(id) => Refusal::Error(self.want_key(id, fx)),
         })
     }
 
@@ -290,7 +291,7 @@ impl Shard {
         token: &str,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        let user = self.verify(token)?;
+        let user = self.verify(token, fx)?;
         let ttl = user.expires_at.map(|at| at.saturating_sub(self.now.unix_ms / 1_000));
         let Some(session) = self.session(slot) else { return Ok(()) };
         match &mut session.identity {
@@ -324,7 +325,7 @@ impl Shard {
                 self.settings.permit(channel, &user, Operation::Subscribe, false)?;
                 SubscriptionGrant::default()
             }
-            token => self.granted(token, &user, channel)?,
+            token => self.granted(token, &user, channel, fx)?,
         };
         let limit = self.settings.config.client.channel_limit;
         if let (Some(&room), Some(session)) =

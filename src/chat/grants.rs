@@ -113,12 +113,13 @@ impl Shard {
     /// What the subscription token of a connection grants in the room `channel`.
     ///
     /// Errors: [`codes::TOKEN_EXPIRED`]; [`codes::PERMISSION_DENIED`] not a token of ours, or for
-    /// another user or room; the errors of a room's name.
+    /// another user or room; [`codes::INTERNAL`] its key may come; the errors of a room's name.
     pub(super) fn granted(
         &self,
         token: &str,
         user: &str,
         channel: &str,
+        fx: &mut Effects,
     ) -> Result<SubscriptionGrant, ErrorCode> {
         self.settings.room_options(channel)?;
         let now_s = self.now.unix_ms / 1_000;
@@ -126,6 +127,7 @@ impl Shard {
         grant.map_err(|error| match error {
             TokenError::Expired => codes::TOKEN_EXPIRED,
             TokenError::Invalid => codes::PERMISSION_DENIED,
+            TokenError::UnknownKey(id) => self.want_key(id, fx),
         })
     }
 
@@ -182,7 +184,7 @@ impl Shard {
         let room = room.filter(|_| self.is_member(slot, channel));
         let room = room.ok_or(codes::PERMISSION_DENIED)?;
         let user = self.session(slot).map(|s| s.identity.user()).unwrap_or_default();
-        let grant = self.granted(token, &user, channel)?;
+        let grant = self.granted(token, &user, channel, fx)?;
         let now_s = self.now.unix_ms / 1_000;
         let ttl = grant.expires_at.map(|at| at.saturating_sub(now_s));
         let before = self.grants.info(slot, room).map(Box::from);

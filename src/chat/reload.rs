@@ -14,7 +14,11 @@ impl Shard {
     /// more. History that no longer fits is forgotten. A room that shall know who is there from now
     /// on begins to when it is made anew: who is in it already would be missing.
     pub(super) fn reconfigure(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        let before = std::mem::replace(&mut self.settings, settings);
+        // Only the keys are new: no room is another one.
+        if before.config == self.settings.config {
+            return;
+        }
         for (_, room) in &mut self.rooms {
             if let Ok(options) = self.settings.room_options(room.name.as_str()) {
                 room.options = options.clone();

@@ -26,7 +26,7 @@ use super::settings::{Operation, Settings};
 use super::slow::Slow;
 use super::wheel::Wheel;
 use crate::metrics::Cells;
-use crate::protocol::codes;
+use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::messages::Encoding;
 use crate::protocol::plain::Endpoint;
 use crate::ws::codec::{Message, Violation};
@@ -144,6 +144,26 @@ pub struct Effects {
     pub resumed: Vec<u32>,
     /// Answers to calls of the server API, by ticket.
     pub answers: Vec<(usize, Answer)>,
+    /// Ids of keys that tokens have named and the key sets do not have: the sets have to be read
+    /// again, and come as [`Input::Settings`].
+    pub keys_wanted: Vec<Box<str>>,
+}
+
+/// Why an upgrade is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAdmitted {
+    /// HTTP status.
+    pub status: u16,
+    /// For the client.
+    pub reason: &'static str,
+    /// As in [`Effects::keys_wanted`].
+    pub key_wanted: Option<Box<str>>,
+}
+
+impl From<(u16, &'static str)> for NotAdmitted {
+    fn from((status, reason): (u16, &'static str)) -> Self {
+        NotAdmitted { status, reason, key_wanted: None }
+    }
 }
 
 impl Effects {
@@ -292,37 +312,48 @@ impl Shard {
     }
 
     /// Whether the plain or protocol endpoint may be entered with these credentials, before the
-    /// upgrade is accepted: the identity (protocol clients say who they are later), or the HTTP
-    /// status and reason of the refusal.
+    /// upgrade is accepted: the identity (protocol clients say who they are later), or why not.
     pub fn admit(
         settings: &Settings,
         endpoint: &Endpoint,
         unix_ms: u64,
-    ) -> Result<Identity, (u16, &'static str)> {
+    ) -> Result<Identity, NotAdmitted> {
         let Endpoint::Plain { room, name, token } = endpoint else {
             return Ok(Identity::Anonymous);
         };
         let identity = match (token, name) {
             (Some(token), _) => match settings.verifier.connection(token, unix_ms / 1_000) {
                 Ok(user) => Identity::User(Box::new(user)),
-                Err(TokenError::Expired) => return Err((401, "the token has expired")),
-                Err(TokenError::Invalid) => return Err((401, "the token is not valid here")),
+                Err(TokenError::Expired) => return Err((401, "the token has expired").into()),
+                Err(TokenError::Invalid) => return Err((401, "the token is not valid here").into()),
+                Err(TokenError::UnknownKey(id)) => {
+                    let reason = "the token's key is being looked for: try again";
+                    return Err(NotAdmitted { status: 503, reason, key_wanted: Some(id) });
+                }
             },
             (None, Some(name)) if settings.guests => {
                 if !auth::nick_allowed(name) {
-                    return Err((400, "this name is not allowed"));
+                    return Err((400, "this name is not allowed").into());
                 }
                 Identity::Guest(name.as_str().into())
             }
             (None, None) if settings.anonymous => Identity::Anonymous,
-            (None, _) => return Err((401, "a token is required")),
+            (None, _) => return Err((401, "a token is required").into()),
         };
         match settings.permit(room, &identity.user(), Operation::Subscribe, false) {
             Ok(_) => Ok(identity),
-            Err(codes::PERMISSION_DENIED) => Err((403, "this room is not open to you")),
-            Err(codes::UNKNOWN_CHANNEL) => Err((404, "there is no such kind of room")),
-            Err(_) => Err((400, "this room name is not allowed")),
+            Err(codes::PERMISSION_DENIED) => Err((403, "this room is not open to you").into()),
+            Err(codes::UNKNOWN_CHANNEL) => Err((404, "there is no such kind of room").into()),
+            Err(_) => Err((400, "this room name is not allowed").into()),
         }
+    }
+
+    /// A token names a key that the key sets do not have: they are to be read again, and the client
+    /// is to try again.
+    pub(super) fn want_key(&self, id: Box<str>, fx: &mut Effects) -> ErrorCode {
+        self.metrics.token_keys_unknown.inc();
+        fx.keys_wanted.push(id);
+        codes::INTERNAL
     }
 
     /// Whether the next message of a connection may be handed in now. If not, the caller keeps it

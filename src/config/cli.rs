@@ -57,30 +57,30 @@ pub(super) struct Cli {
 
     /// Address to listen on; may be given more than once; port 0: the kernel chooses
     /// (key listen) [default: 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", global = true)]
     listen: Vec<String>,
 
     /// Worker threads, each pinned to a core; 0: one per core that the process may use
     /// (key workers) [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", global = true)]
     workers: Option<u32>,
 
     /// WebSocket connections in all; 0: as many as the descriptor limit allows
     /// (key client.connection_limit) [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", global = true)]
     max_connections: Option<u32>,
 
     /// Origin from which a page may connect, such as https://chat.example.com; may be given more
     /// than once; "*": any (key client.allowed_origins) [default: only the page's own host]
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", global = true)]
     allow_origin: Vec<String>,
 
     /// Serve /echo, which returns every message as it came (key echo) [default: off]
-    #[arg(long)]
+    #[arg(long, global = true)]
     echo: bool,
 
     /// Anyone may connect and do anything in every room (key client.insecure) [default: off]
-    #[arg(long)]
+    #[arg(long, global = true)]
     insecure: bool,
 
     /// Set any key of the configuration, such as client.ping_interval=10s; may be given more than

@@ -189,8 +189,8 @@ pub const KEYS: &[Key] = &[
     key(
         "client.token.ecdsa_public_key",
         Kind::Text,
-        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: curve P-384), in PEM. \
-         Empty: none.",
+        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: P-384, ES512: P-521), in \
+         PEM. Empty: none.",
     ),
     key(
         "client.token.jwks_public_endpoint",
@@ -207,6 +207,12 @@ pub const KEYS: &[Key] = &[
         "client.token.jwks_refresh",
         Kind::Duration,
         "Between two readings of the JWKS, at least 1s; one that fails leaves the keys as they are.",
+    ),
+    key(
+        "client.token.jwks_refresh_min_interval",
+        Kind::Duration,
+        "A token whose kid is not in the JWKS has it read at once, but not before this time has \
+         passed since the last such reading, at least 1s.",
     ),
     key(
         "client.token.audience",
@@ -235,8 +241,8 @@ pub const KEYS: &[Key] = &[
     key(
         "client.subscription_token.ecdsa_public_key",
         Kind::Text,
-        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: curve P-384), in PEM. \
-         Empty: none.",
+        "Public key of tokens signed with ECDSA (ES256: curve P-256, ES384: P-384, ES512: P-521), in \
+         PEM. Empty: none.",
     ),
     key(
         "client.subscription_token.jwks_public_endpoint",
@@ -253,6 +259,12 @@ pub const KEYS: &[Key] = &[
         "client.subscription_token.jwks_refresh",
         Kind::Duration,
         "Between two readings of the JWKS, at least 1s; one that fails leaves the keys as they are.",
+    ),
+    key(
+        "client.subscription_token.jwks_refresh_min_interval",
+        Kind::Duration,
+        "A token whose kid is not in the JWKS has it read at once, but not before this time has \
+         passed since the last such reading, at least 1s.",
     ),
     key(
         "client.subscription_token.audience",

@@ -6,6 +6,7 @@
 
 use super::cli::{self, Action, Cli};
 use super::keys::{self, Found, Kind};
+use super::tree::Tree;
 use super::{Config, Problem, duration, validate};
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
@@ -144,7 +145,9 @@ impl Source {
                     "{name:?} is no name: every namespace needs a `name` of {}",
                     validate::NAMESPACE_NAME_RULE
                 )),
-                Value::Object(_) if seen.contains(&name) => Some(format!("{name} is there twice")),
+                Value::Object(_) if seen.contains(&name) => {
+                    Some(format!("{name} is there twice; put its options into one entry"))
+                }
                 Value::Object(_) => None,
                 _ => Some("every entry is a table with a name and options".to_owned()),
             };
@@ -191,6 +194,9 @@ impl Given<'_> {
                 Some(items.map(str::to_owned).collect())
             }
         };
+        if let (Kind::Texts | Kind::Addresses, Given::Typed(Value::String(text))) = (kind, self) {
+            return Err(format!("expected a list, such as [{text:?}], got {text:?}"));
+        }
         match kind {
             Kind::Bool | Kind::Choice => match self {
                 Given::Typed(Value::Null) if kind == Kind::Choice => Ok(Value::Null),
@@ -249,7 +255,8 @@ impl Given<'_> {
                 Given::Typed(Value::Array(items)) => Ok(Value::Array(items.clone())),
                 Given::Typed(_) => Err(expected("a list of namespaces")),
                 Given::Text(text) => match serde_json::from_str(text) {
-                    Ok(Value::Array(items)) => Ok(Value::Array(items)),
+                    Ok(Tree(Value::Array(items))) => Ok(Value::Array(items)),
+                    Err(wrong) if text.trim_start().starts_with('[') => Err(wrong.to_string()),
                     _ => Err(expected("a JSON list of namespaces")),
                 },
             },
@@ -271,8 +278,12 @@ fn read_file(path: &Path) -> Source {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let parse: fn(&str) -> Result<Value, String> = match extension {
         "toml" => parse_toml,
-        "json" => |text| serde_json::from_str(text).map_err(|e| e.to_string()),
-        "yaml" | "yml" => |text| yaml_serde::from_str(text).map_err(|e| e.to_string()),
+        "json" => {
+            |text| serde_json::from_str(text).map(|Tree(value)| value).map_err(|e| e.to_string())
+        }
+        "yaml" | "yml" => {
+            |text| yaml_serde::from_str(text).map(|Tree(value)| value).map_err(|e| e.to_string())
+        }
         _ => return failed("a configuration file ends in .toml, .json, .yaml or .yml".to_owned()),
     };
     let text = match std::fs::read_to_string(path) {
@@ -325,7 +336,14 @@ fn read_env(
                 let message = "is not UTF-8".to_owned();
                 source.problems.push(Problem::from_origin(name, path, message));
             }
-            (None, _) => warnings.push(format!("{name}: unknown environment variable, ignored")),
+            (None, _) => {
+                let distance =
+                    |(other, _): &&(String, String)| strsim::damerau_levenshtein(other, name);
+                let near = known.iter().min_by_key(distance).filter(|other| distance(other) <= 2);
+                let hint = near.map(|(other, _)| format!(" (did you mean {other}?)"));
+                let hint = hint.unwrap_or_default();
+                warnings.push(format!("{name}: unknown environment variable, ignored{hint}"));
+            }
         }
     }
     (file, source)

@@ -9,6 +9,7 @@
 //! | `keys.rs` | the table of keys: path, unit, help |
 //! | `cli.rs` | the flags |
 //! | `load.rs` | file + environment + flags -> [`Config`] |
+//! | `tree.rs` | a file as a tree of values |
 //! | `validate.rs` | contradictions; who may come in |
 //! | `print.rs` | `--print-config` and the list of keys in `--help` |
 //! | `reload.rs` | what of a new configuration a running server takes on |
@@ -22,6 +23,7 @@ mod print;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod validate;
 
 pub use cli::{Action, TokenRequest};
@@ -123,7 +125,7 @@ pub struct TokenConfig {
     pub hmac_secret_key: String,
     /// Public key, in PEM, of RSA-signed tokens (RS256, RS384, RS512). Empty: none.
     pub rsa_public_key: String,
-    /// Public key, in PEM, of ECDSA-signed tokens (ES256, ES384). Empty: none.
+    /// Public key, in PEM, of ECDSA-signed tokens (ES256, ES384, ES512). Empty: none.
     pub ecdsa_public_key: String,
     /// Where the keys of RSA- and ECDSA-signed tokens are published as a JWKS. Empty: nowhere.
     pub jwks_public_endpoint: String,
@@ -132,6 +134,9 @@ pub struct TokenConfig {
     /// Between two fetches of the JWKS, from the endpoint or the file.
     #[serde(with = "duration")]
     pub jwks_refresh: Duration,
+    /// Between two fetches of the JWKS because a token names a key that is not in it.
+    #[serde(with = "duration")]
+    pub jwks_refresh_min_interval: Duration,
     /// What the claim `aud` has to be, or to contain. Empty: anything.
     pub audience: String,
     /// What the claim `iss` has to be. Empty: anything.
@@ -452,6 +457,7 @@ impl Default for TokenConfig {
             jwks_public_endpoint: String::new(),
             jwks_file: String::new(),
             jwks_refresh: Duration::from_secs(5 * 60),
+            jwks_refresh_min_interval: Duration::from_secs(10),
             audience: String::new(),
             issuer: String::new(),
         }

@@ -351,6 +351,10 @@ fn wrong_values_are_named() {
             &["--set", "channel.namespaces={}"],
             "--set: channel.namespaces: expected a JSON list of namespaces, got \"{}\"",
         ),
+        (
+            &["--set", "channel.namespaces=[{\"name\":\"ab\",\"name\":\"cd\"}]"],
+            "--set: channel.namespaces: name is there twice; leave one out at line 1 column 20",
+        ),
     ] {
         assert_eq!(problems(args, &[]), expected, "{args:?}");
     }
@@ -367,6 +371,8 @@ fn unknown_variables_are_warned_of() {
     let loaded = read(&[], &env).unwrap();
     assert!(loaded.config.echo);
     assert_eq!(loaded.warnings, ["RINGCHAT_PORT: unknown environment variable, ignored"]);
+    let near = read(&[], &[("RINGCHAT_WORKRES", "2")]).unwrap().warnings;
+    assert!(near[0].ends_with(", ignored (did you mean RINGCHAT_WORKERS?)"), "{near:?}");
 }
 
 #[test]
@@ -468,8 +474,16 @@ fn wrong_files_are_named() {
         (
             "toml",
             "[[channel.namespaces]]\nname = \"ab\"\n[[channel.namespaces]]\nname = \"ab\"",
-            ": channel.namespaces: ab is there twice",
+            ": channel.namespaces: ab is there twice; put its options into one entry",
         ),
+        (
+            "toml",
+            "listen = \"127.0.0.1:1\"",
+            ": listen: expected a list, such as [\"127.0.0.1:1\"], got \"127.0.0.1:1\"",
+        ),
+        ("toml", "workers = 1\nworkers = 2", " at line 2"),
+        ("json", "{\"echo\": true, \"echo\": false}", ": echo is there twice; leave one out"),
+        ("yaml", "echo: true\nworkers: 1\necho: false", "echo is there twice; leave one out"),
         ("json", "{", " at line 1 column 1"),
         ("json", "[]", ": expected a table of keys"),
         ("yaml", "workers: [", " at line 2 column 1"),

@@ -57,8 +57,8 @@ const FANOUT_DELAY_MAX: Duration = Duration::from_millis(100);
 /// Bytes of an RSA public key of 2048 bits (PKCS #1), the shortest that RFC 7518 section 3.3 allows.
 const RSA_BYTES_MIN: usize = 270;
 
-/// Bytes of a point of P-256 and of P-384 (SEC 1, uncompressed).
-const EC_BYTES: [usize; 2] = [65, 97];
+/// Bytes of a point of P-256, of P-384 and of P-521 (SEC 1, uncompressed).
+const EC_BYTES: [usize; 3] = [65, 97, 133];
 
 /// The longest that a leave may wait for its user to come back: longer, "who is there" is wrong.
 const GRACE_MAX: Duration = Duration::from_secs(600);
@@ -230,7 +230,7 @@ fn tokens(at: &str, token: &TokenConfig, problems: &mut Vec<Problem>) {
     let ecdsa = ecdsa.is_ok_and(|key| EC_BYTES.contains(&key.as_bytes().len()));
     for (key, pem, readable, kind) in [
         ("rsa_public_key", &token.rsa_public_key, rsa, "RSA, 2048 bits or more"),
-        ("ecdsa_public_key", &token.ecdsa_public_key, ecdsa, "EC, curve P-256 or P-384"),
+        ("ecdsa_public_key", &token.ecdsa_public_key, ecdsa, "EC, curve P-256, P-384 or P-521"),
     ] {
         if pem.contains("PRIVATE KEY") {
             let cure = "holds a private key, which only your application should have. Give the \
@@ -254,9 +254,13 @@ fn tokens(at: &str, token: &TokenConfig, problems: &mut Vec<Problem>) {
     if !endpoint.is_empty() && !token.jwks_file.is_empty() {
         add("jwks_file", "contradicts jwks_public_endpoint: give one of them".to_owned());
     }
-    if token.jwks_refresh < JWKS_REFRESH_MIN {
-        let shortest = duration::format(JWKS_REFRESH_MIN);
-        add("jwks_refresh", format!("must be at least {shortest}"));
+    for (key, time) in [
+        ("jwks_refresh", token.jwks_refresh),
+        ("jwks_refresh_min_interval", token.jwks_refresh_min_interval),
+    ] {
+        if time < JWKS_REFRESH_MIN {
+            add(key, format!("must be at least {}", duration::format(JWKS_REFRESH_MIN)));
+        }
     }
 }
 

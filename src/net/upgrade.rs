@@ -103,8 +103,13 @@ impl Worker {
             let reject = Reject::new(503, "the server is shutting down");
             return Err((reject, |m| &m.rejected_full));
         }
-        let identity = Shard::admit(&settings, &endpoint, self.now.unix_ms)
-            .map_err(|(status, reason)| (Reject::new(status, reason), UNAUTHORIZED))?;
+        let identity = Shard::admit(&settings, &endpoint, self.now.unix_ms).map_err(|why| {
+            if let Some(id) = why.key_wanted {
+                self.metrics.token_keys_unknown.inc();
+                self.fx.keys_wanted.push(id);
+            }
+            (Reject::new(why.status, why.reason), UNAUTHORIZED)
+        })?;
         let client = random_client_id().ok_or_else(|| {
             let reject = Reject::new(503, "no random numbers to be had");
             (reject, bad)

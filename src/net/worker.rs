@@ -57,6 +57,8 @@ pub struct Shared {
     pub addresses: Mutex<HashMap<IpAddr, usize>>,
     /// Where everything goes that is no WebSocket.
     pub http: Box<HttpDoor>,
+    /// Told the id of each key that a token has named and the key sets do not have. Never blocks.
+    pub key_wanted: Box<dyn Fn(Box<str>) + Send + Sync>,
     /// WebSocket connections allowed in all.
     pub connections_max: usize,
     /// The start of monotonic time.
@@ -519,6 +521,7 @@ impl Handler for Worker {
         }
         self.flush();
         self.answer_api();
+        self.fx.keys_wanted.drain(..).for_each(&self.shared.key_wanted);
         if done {
             return Turn::Done;
         }

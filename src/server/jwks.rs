@@ -3,7 +3,7 @@
 //! Owns how: with a bound on time and on size, never on a thread that serves clients. What a key
 //! set says is read by `chat::auth`. Tests: `tests/it/reload.rs`.
 
-use crate::chat::auth::{KeySet, KeySets};
+use crate::chat::auth::{Asked, KeySet, KeySets};
 use crate::config::{ClientConfig, TokenConfig};
 use std::fs::File;
 use std::io::Read;
@@ -31,14 +31,15 @@ impl Sets {
         let (connection_text, connection) = read(connection)?;
         let (subscription_text, subscription) = read(subscription)?;
         Ok(Sets {
-            sets: KeySets { connection, subscription },
+            sets: KeySets { connection, subscription, asked: Asked::default() },
             texts: [connection_text, subscription_text],
         })
     }
 
-    /// Whether `other` says the same.
+    /// Whether `other` says the same, and neither was asked for a key.
     pub(super) fn same(&self, other: &Sets) -> bool {
-        self.texts == other.texts
+        let not_asked = |sets: &Sets| sets.sets.asked.ids.is_empty();
+        self.texts == other.texts && not_asked(self) && not_asked(other)
     }
 }
 
@@ -46,6 +47,12 @@ impl Sets {
 pub(super) fn refresh_interval(client: &ClientConfig) -> Option<Duration> {
     let named = sections(client).into_iter().flatten().filter(|(_, token)| token.has_jwks());
     named.map(|(_, token)| token.jwks_refresh).min()
+}
+
+/// How long until the key sets may be read once more because a key is not in them.
+pub(super) fn early_interval(client: &ClientConfig) -> Duration {
+    let named = sections(client).into_iter().flatten().filter(|(_, token)| token.has_jwks());
+    named.map(|(_, token)| token.jwks_refresh_min_interval).max().unwrap_or_default()
 }
 
 /// Whether two configurations read their key sets from the same places.

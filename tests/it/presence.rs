@@ -3,6 +3,8 @@
 use super::support::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 const ROOM: &str = "chat:r";
 
@@ -107,4 +109,93 @@ fn many_that_break_at_once_leave_no_ghosts() {
         eventually("all are gone", || (stats(&mut watcher) == (1, 1)).then_some(()));
         assert_eq!(members(&mut watcher).len(), 1);
     }
+}
+
+/// How the clients of a test go.
+#[derive(Clone, Copy)]
+enum Go {
+    /// The end of the stream, without a Close frame.
+    End,
+    /// A reset.
+    Reset,
+}
+
+/// Ends all connections at once, every other one with a reset.
+fn break_all(clients: Vec<Sdk>) {
+    let ways = [Go::End, Go::Reset].into_iter().cycle();
+    for (sdk, go) in clients.iter().zip(ways) {
+        if let Go::Reset = go {
+            let socket = socket2::SockRef::from(sdk.socket.stream());
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+    // Closing is all that is left to do.
+    drop(clients);
+}
+
+/// As many guests as `guests` has `connect.data` for, all in the room.
+fn join_all(address: SocketAddr, guests: &[Value]) -> Vec<Sdk> {
+    let threads = guests.chunks(guests.len().div_ceil(4));
+    let clients = in_parallel(threads, |_, guests| {
+        let join = |data: &Value| {
+            let mut sdk = Sdk::connect_with(address, json!({"data": data}));
+            sdk.subscribe(ROOM);
+            sdk
+        };
+        guests.iter().map(join).collect::<Vec<_>>()
+    });
+    clients.into_iter().flatten().collect()
+}
+
+fn guests(count: usize) -> Vec<Value> {
+    (0..count).map(|n| json!({"nick": format!("u{n}")})).collect()
+}
+
+/// Asks until exactly these client ids are listed and counted.
+fn eventually_only(watcher: &mut Sdk, ids: &BTreeSet<String>) {
+    let all = ids.len() as u64;
+    eventually("only they are there", || (stats(watcher) == (all, all)).then_some(()));
+    let listed: BTreeSet<String> = members(watcher).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(listed, *ids);
+}
+
+#[test]
+fn ten_thousand_that_break_at_once_leave_no_ghosts() {
+    const COUNT: usize = 10_000;
+    let server = Server::start(&["presence.grace=200ms"]);
+    let mut watcher = Sdk::guest(server.address, "watcher");
+    watcher.subscribe(ROOM);
+    let mut clients = join_all(server.address, &guests(COUNT));
+    let all = COUNT as u64 + 1;
+    assert_eq!(stats(&mut watcher), (all, all));
+    assert_eq!(watcher.error("presence", json!({"channel": ROOM}))["code"], 106);
+    // Some stay, from the beginning, the middle and the end.
+    let mut stay: Vec<Sdk> = (0..10).map(|n| clients.swap_remove(n * (COUNT - 10) / 10)).collect();
+    let ids = stay.iter().chain([&watcher]).map(|sdk| sdk.id().to_owned()).collect();
+    break_all(clients);
+    eventually_only(&mut watcher, &ids);
+    // Whoever stayed is served.
+    for sdk in &mut stay {
+        assert_eq!(stats(sdk), (ids.len() as u64, ids.len() as u64));
+    }
+}
+
+#[test]
+fn a_reconnect_storm_leaves_each_there_once() {
+    const COUNT: usize = 1_000;
+    let server = Server::start(&["presence.max_members=2000"]);
+    let mut watcher = Sdk::guest(server.address, "watcher");
+    watcher.subscribe(ROOM);
+    let mut clients = join_all(server.address, &guests(COUNT));
+    for _ in 0..3 {
+        // With the proof that the nick is theirs, they come back while the old connections end.
+        let same: Vec<Value> = clients.iter().map(|sdk| sdk.connected["data"].clone()).collect();
+        break_all(clients);
+        clients = join_all(server.address, &same);
+        let ids = clients.iter().chain([&watcher]).map(|sdk| sdk.id().to_owned()).collect();
+        eventually_only(&mut watcher, &ids);
+    }
+    let users: BTreeSet<String> = members(&mut watcher).into_iter().map(|(_, user)| user).collect();
+    let expected = (0..COUNT).map(|n| format!("~u{n}")).chain(["~watcher".to_owned()]);
+    assert_eq!(users, expected.collect());
 }

@@ -57,6 +57,52 @@ fn limits_namespaces_and_keys_change_and_connections_stay() {
 }
 
 #[test]
+fn presence_is_switched_off_and_on() {
+    let namespace = |presence: bool| {
+        format!(
+            "{BASE}[[channel.namespaces]]\nname = \"news\"\npresence = {presence}\n\
+             join_leave = {presence}\nallow_subscribe_for_client = true\n\
+             allow_presence_for_subscriber = true\n"
+        )
+    };
+    let file = File::new("toml", &namespace(true));
+    let mut server = server(&file);
+    let mut alice = Sdk::guest(server.address, "alice");
+    let mut bob = Sdk::guest(server.address, "bob");
+    let listed = |sdk: &mut Sdk, room: &str| {
+        let reply = sdk.request("presence", json!({"channel": room}));
+        reply["presence"]["presence"].as_object().map(serde_json::Map::len)
+    };
+    alice.subscribe("news:a");
+    bob.subscribe("news:a");
+    assert_eq!(listed(&mut alice, "news:a"), Some(2));
+
+    file.write(&namespace(false));
+    reload(&mut server);
+    for sdk in [&mut alice, &mut bob] {
+        eventually("the end of presence", || listed(sdk, "news:a").is_none().then_some(()));
+        assert_eq!(sdk.error("presence", json!({"channel": "news:a"}))["code"], 108);
+    }
+
+    file.write(&namespace(true));
+    reload(&mut server);
+    for sdk in [&mut alice, &mut bob] {
+        eventually("presence", || listed(sdk, "news:a"));
+    }
+    // A room that is made anew, on a worker that has heard of it, knows everybody.
+    let mut made = 0;
+    let room = eventually("who is in a new room", || {
+        made += 1;
+        let room = format!("news:{made}");
+        alice.subscribe(&room);
+        bob.subscribe(&room);
+        (listed(&mut alice, &room) == Some(2)).then_some(room)
+    });
+    bob.ok("unsubscribe", json!({"channel": room}));
+    assert_eq!(listed(&mut alice, &room), Some(1));
+}
+
+#[test]
 fn the_key_of_the_server_api_changes() {
     let file = File::new("toml", BASE);
     let mut server = server(&file);

@@ -79,6 +79,38 @@ fn wrong_settings_are_refused_by_name() {
     assert_eq!(run.code, Some(0), "{run:?}");
 }
 
+/// Checked before a start and refused by one alike, in a word that names key and cure.
+#[test]
+fn a_configuration_that_cannot_be_is_refused_before_anything_binds() {
+    let namespace = |options: &str| {
+        let text = format!("[[channel.namespaces]]\nname = \"news\"\n{options}\n");
+        File::new("toml", &text)
+    };
+    for (file, key, cure) in [
+        (namespace("histroy_size = 5"), "channel.namespaces.news.histroy_size", "did you mean"),
+        (
+            namespace("[[channel.namespaces]]\nname = \"news\""),
+            "channel.namespaces",
+            "news is there twice; put its options into one entry",
+        ),
+        (
+            namespace("channel_regex = \"[a-z\""),
+            "channel.namespaces.news.channel_regex",
+            "is no regular expression (unclosed character class); correct it",
+        ),
+        (namespace("history_size = 5"), "channel.namespaces.news.history_size", "history_ttl"),
+    ] {
+        let flags = ["--listen", "127.0.0.1:0", "--config", file.path()];
+        for args in [vec!["check-config"], vec!["--check-config"], vec![]] {
+            let run = Run::new(&[&args, &flags[..]].concat());
+            assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
+            let named = run.output.contains(&format!("{key}: "));
+            assert!(named && run.output.contains(cure), "{args:?}: {run:?}");
+            assert!(!run.output.contains("http://"), "{args:?} listened: {run:?}");
+        }
+    }
+}
+
 #[test]
 fn the_world_is_not_let_in_by_accident() {
     for address in ["0.0.0.0:0", "[::]:0"] {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -44,6 +45,19 @@ fn ec_key() -> EncodingKey {
 fn signed(algorithm: Algorithm, kid: &str, key: &EncodingKey) -> String {
     let header = Header { kid: Some(kid.into()), ..Header::new(algorithm) };
     encode(&header, &json!({"sub": "42"}), key).unwrap()
+}
+
+/// Connects with a token whose key is not known yet: the client is to try again.
+fn assert_try_again(server: &Server, token: &str) {
+    let reply = connect(server, token);
+    assert_eq!(reply["error"]["code"], 100, "{reply}");
+    assert_eq!(reply["error"]["temporary"], true, "{reply}");
+}
+
+/// Connects until the server says that the token is not ours.
+fn eventually_refused(server: &Server, token: &str) {
+    let closed = eventually("a refusal", || connect(server, token).get("closed").cloned());
+    assert_eq!(closed, 3500);
 }
 
 fn key_set(algorithm: Algorithm, kid: &str, key: &EncodingKey) -> String {
@@ -127,16 +141,22 @@ fn keys_from_a_file() {
     let good = signed(Algorithm::ES256, "one", &ec_key());
     assert!(connect(&server, &good)["connect"].is_object());
     let unknown = signed(Algorithm::ES256, "two", &ec_key());
-    assert_eq!(connect(&server, &unknown), json!({"closed": 3500}));
+    assert_try_again(&server, &unknown);
+    eventually_refused(&server, &unknown);
     let without = connect(&server, "");
     assert_eq!(without["error"]["code"], 101, "there is a key, so a token is needed: {without}");
 }
 
 /// A key endpoint: answers every request with what is in `answer`, until the test ends.
 fn endpoint(answer: &Arc<Mutex<String>>) -> SocketAddr {
+    counting_endpoint(answer, &Arc::default())
+}
+
+/// The same; counts its requests.
+fn counting_endpoint(answer: &Arc<Mutex<String>>, requests: &Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let answer = answer.clone();
+    let (answer, requests) = (answer.clone(), requests.clone());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
@@ -145,6 +165,7 @@ fn endpoint(answer: &Arc<Mutex<String>>) -> SocketAddr {
             while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
                 head.push(byte[0]);
             }
+            requests.fetch_add(1, Ordering::Relaxed);
             let _ = stream.write_all(answer.lock().unwrap().as_bytes());
         }
     });
@@ -171,7 +192,8 @@ fn keys_from_an_endpoint() {
     let one = signed(Algorithm::RS256, "one", &rsa_key());
     let two = signed(Algorithm::ES256, "two", &ec_key());
     let mut stays = Sdk::connect_with(server.address, json!({"token": one}));
-    assert_eq!(connect(&server, &two), json!({"closed": 3500}));
+    assert_try_again(&server, &two);
+    eventually_refused(&server, &two);
 
     // The key changes.
     *answer.lock().unwrap() = response("200 OK", &key_set(Algorithm::ES256, "two", &ec_key()));
@@ -188,6 +210,70 @@ fn keys_from_an_endpoint() {
         assert!(connect(&server, &two)["connect"].is_object());
     }
     assert!(server.output().contains("ringchat: the keys stay as they were: "));
+}
+
+#[test]
+fn a_new_key_is_fetched_when_a_token_names_it() {
+    let first = response("200 OK", &key_set(Algorithm::RS256, "one", &rsa_key()));
+    let answer = Arc::new(Mutex::new(first));
+    let url = format!("http://{}/jwks.json", endpoint(&answer));
+    let server = Server::start(&[
+        &format!("client.token.jwks_public_endpoint={url}"),
+        "client.token.jwks_refresh=1h",
+        "client.token.jwks_refresh_min_interval=1s",
+    ]);
+    let two = signed(Algorithm::ES256, "two", &ec_key());
+    // The endpoint fails: the key may come all the same.
+    *answer.lock().unwrap() = response("500 Oh", "");
+    assert_try_again(&server, &two);
+    let failed = || server.metric("ringchat_jwks_refreshes_total", &[("result", "failed")]);
+    eventually("a failed reading", || (failed() > 0).then_some(()));
+    assert_try_again(&server, &two);
+
+    *answer.lock().unwrap() = response("200 OK", &key_set(Algorithm::ES256, "two", &ec_key()));
+    eventually("the new key", || connect(&server, &two).get("connect").cloned());
+    let one = signed(Algorithm::RS256, "one", &rsa_key());
+    assert_try_again(&server, &one);
+    eventually_refused(&server, &one);
+}
+
+#[test]
+fn tokens_that_name_any_key_do_not_hammer_the_endpoint() {
+    let keys = key_set(Algorithm::RS256, "one", &rsa_key());
+    let (answer, requests) = (Arc::new(Mutex::new(response("200 OK", &keys))), Arc::default());
+    let url = format!("http://{}/jwks.json", counting_endpoint(&answer, &requests));
+    let server = Server::start(&[
+        &format!("client.token.jwks_public_endpoint={url}"),
+        "client.token.jwks_refresh=1h",
+        "client.token.jwks_refresh_min_interval=1h",
+    ]);
+    let one = signed(Algorithm::RS256, "one", &rsa_key());
+    let gone = signed(Algorithm::ES256, "gone", &ec_key());
+    let mut stays = Sdk::connect_with(server.address, json!({"token": one}));
+    assert_try_again(&server, &gone);
+    eventually_refused(&server, &gone);
+    for n in 0..200 {
+        let garbage = signed(Algorithm::ES256, &format!("garbage {n}"), &ec_key());
+        assert_try_again(&server, &garbage);
+    }
+    // Every kind of command that shows a token says the same, and the plain endpoint.
+    let other = signed(Algorithm::ES256, "other", &ec_key());
+    for (method, params) in [
+        ("refresh", json!({"token": other})),
+        ("subscribe", json!({"channel": "$room", "token": other})),
+    ] {
+        let error = stays.error(method, params);
+        assert_eq!((&error["code"], &error["temporary"]), (&json!(100), &json!(true)), "{method}");
+    }
+    let path = format!("/plain?room=room&token={other}");
+    assert_eq!(http::upgrade_status(server.address, &path, ""), 503);
+    let path = format!("/plain?room=room&token={gone}");
+    assert_eq!(http::upgrade_status(server.address, &path, ""), 401);
+    eventually_refused(&server, &gone);
+
+    assert_eq!(requests.load(Ordering::Relaxed), 2, "at the start, and once since");
+    assert_eq!(server.metric("ringchat_jwks_early_refreshes_total", &[]), 1);
+    assert!(server.metric("ringchat_token_keys_unknown_total", &[]) >= 204);
 }
 
 #[test]

@@ -18,6 +18,12 @@ const P256_PUBLIC: &str = include_str!("test_keys/p256.pub.pem");
 const P384: &str = include_str!("test_keys/p384.pem");
 const P384_PUBLIC: &str = include_str!("test_keys/p384.pub.pem");
 
+const P521: &str = include_str!("test_keys/p521.pem");
+const P521_PUBLIC: &str = include_str!("test_keys/p521.pub.pem");
+
+/// Another library's token for user 42, signed with our key on P-521.
+const ES512_TOKEN: &str = include_str!("test_keys/es512.jwt");
+
 /// A clock that has not moved.
 const NOW: u64 = 1_000;
 
@@ -57,7 +63,7 @@ fn with_secret() -> Verifier {
 
 fn with_set(keys: &Value) -> Verifier {
     let connection = Some(Arc::new(KeySet::parse(&json!({ "keys": keys }).to_string()).unwrap()));
-    Verifier::new(&ClientConfig::default(), &KeySets { connection, subscription: None })
+    Verifier::new(&ClientConfig::default(), &KeySets { connection, ..KeySets::default() })
 }
 
 /// The public part of our key for `algorithm`, as a key set shows it.
@@ -301,6 +307,89 @@ fn an_algorithm_takes_a_key_of_its_own_kind() {
     assert!(secret.connection(&signed(&critical, &json!({"sub":"42"})), NOW).is_err());
 }
 
+/// A token whose header is `header`, signed with ES512.
+fn es512(header: &Value, claims: &Value) -> String {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    use p521::ecdsa::signature::Signer;
+    use p521::ecdsa::{Signature, SigningKey};
+    use p521::pkcs8::DecodePrivateKey;
+    let key = p521::SecretKey::from_pkcs8_pem(P521).unwrap();
+    let key = SigningKey::from_slice(&key.to_bytes()).unwrap();
+    let [header, claims] = [header, claims].map(|part| BASE64.encode(part.to_string()));
+    let signed = format!("{header}.{claims}");
+    let signature: Signature = key.sign(signed.as_bytes());
+    format!("{signed}.{}", BASE64.encode(signature.to_bytes()))
+}
+
+/// Our key on P-521 as a key set shows it.
+fn p521_jwk(kid: &str) -> Value {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    let key = jsonwebtoken::DecodingKey::from_ec_pem(P521_PUBLIC.as_bytes()).unwrap();
+    let (x, y) = key.as_bytes()[1..].split_at(66);
+    let (x, y) = (BASE64.encode(x), BASE64.encode(y));
+    json!({"kty": "EC", "crv": "P-521", "kid": kid, "x": x, "y": y})
+}
+
+#[test]
+fn es512_tokens() {
+    let verifier = verifier(|client| client.token.ecdsa_public_key = P521_PUBLIC.into());
+    let good = es512(&json!({"alg":"ES512","typ":"JWT"}), &json!({"sub":"42","exp":NOW + 1}));
+    for token in [good.as_str(), ES512_TOKEN.trim()] {
+        assert_eq!(&*verifier.connection(token, NOW).unwrap().id, "42");
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let other = if signature.starts_with('A') { "B" } else { "A" };
+        for bad in [
+            format!("{signed}."),
+            format!("{signed}.{other}{}", &signature[1..]),
+            format!("{signed}.{}", &signature[..88]),
+            format!("{}A.{signature}", &signed[..signed.len() - 1]),
+            format!("{signed}.{signature}.{signature}"),
+        ] {
+            assert_eq!(verifier.connection(&bad, NOW), Err(TokenError::Invalid), "{bad}");
+        }
+        // Its keys are no others' keys.
+        for key in [P256_PUBLIC, P384_PUBLIC] {
+            let other = self::verifier(|client| client.token.ecdsa_public_key = key.into());
+            assert_eq!(other.connection(token, NOW), Err(TokenError::Invalid));
+        }
+        assert_eq!(with_secret().connection(token, NOW), Err(TokenError::Invalid));
+    }
+    assert_eq!(verifier.connection(&good, NOW + 1), Err(TokenError::Expired));
+    for header in [
+        json!({"alg":"ES256"}),
+        json!({"alg":"ES384"}),
+        json!({"alg":"HS512"}),
+        json!({"alg":"ES513"}),
+        json!({"alg":"none"}),
+        json!({"alg":"ES512","crit":["b64"]}),
+    ] {
+        let bad = es512(&header, &json!({"sub":"42"}));
+        assert_eq!(verifier.connection(&bad, NOW), Err(TokenError::Invalid), "{header}");
+    }
+    for algorithm in [Algorithm::ES256, Algorithm::ES384, Algorithm::HS512] {
+        assert!(verifier.connection(&token(algorithm, json!({"sub":"42"})), NOW).is_err());
+    }
+
+    let named = |key: Value| {
+        let set = with_set(&json!([key, jwk(Algorithm::ES384, "other", |_| {})]));
+        let header = json!({"alg":"ES512","kid":"k"});
+        set.connection(&es512(&header, &json!({"sub":"42"})), NOW).map(|user| user.id)
+    };
+    let with = |name: &str, value: &str| {
+        let mut key = p521_jwk("k");
+        key[name] = value.into();
+        key
+    };
+    assert_eq!(named(p521_jwk("k")), Ok("42".into()));
+    assert_eq!(named(with("alg", "ES512")), Ok("42".into()));
+    assert!(named(with("alg", "ES384")).is_err());
+    assert!(named(with("crv", "P-384")).is_err());
+    assert!(named(with("x", "AAAA")).is_err(), "no point of the curve");
+    assert!(named(with("use", "enc")).is_err());
+}
+
 #[test]
 fn key_sets() {
     use Algorithm::{ES256, ES384, HS256, PS256, RS256, RS384};
@@ -354,6 +443,40 @@ fn key_sets() {
         let text = json!({ "keys": [&key] }).to_string();
         assert!(KeySet::parse(&text).is_err(), "{key}");
     }
+}
+
+#[test]
+fn a_key_that_the_set_does_not_have_may_come() {
+    use Algorithm::{ES256, HS256, RS256};
+    let text = json!({"keys": [jwk(ES256, "one", |_| {})]}).to_string();
+    let set = Some(Arc::new(KeySet::parse(&text).unwrap()));
+    let asked = Asked { ids: Arc::new(["two".into()].into()), until_s: NOW + 10 };
+    let verifier = |asked| {
+        let sets = KeySets { connection: set.clone(), asked, ..KeySets::default() };
+        Verifier::new(&ClientConfig::default(), &sets)
+    };
+    let (fresh, asked) = (verifier(Asked::default()), verifier(asked));
+    let unknown = |id: &str| Err(TokenError::UnknownKey(id.into()));
+    let claims = || json!({"sub":"42","channel":"$a"});
+    let long = "k".repeat(KEY_ID_BYTES_MAX + 1);
+    for (verifier, algorithm, id, now, expected) in [
+        (&fresh, ES256, "two", NOW, unknown("two")),
+        (&fresh, RS256, &long[1..], NOW, unknown(&long[1..])),
+        // It was looked for, and was not there.
+        (&asked, ES256, "two", NOW + 9, Err(TokenError::Invalid)),
+        (&asked, ES256, "three", NOW + 9, unknown("three")),
+        (&asked, ES256, "two", NOW + 10, unknown("two")),
+        // No set would help.
+        (&fresh, RS256, "one", NOW, Err(TokenError::Invalid)),
+        (&fresh, HS256, "two", NOW, Err(TokenError::Invalid)),
+        (&fresh, ES256, &long, NOW, Err(TokenError::Invalid)),
+        (&without_a_key(), ES256, "two", NOW, Err(TokenError::Invalid)),
+    ] {
+        let token = named(algorithm, id, claims());
+        assert_eq!(verifier.subscription(&token, "42", "$a", now).map(drop), expected, "{id}");
+        assert_eq!(verifier.connection(&token, now).map(drop), expected, "{id}");
+    }
+    assert_eq!(fresh.connection(&token(ES256, claims()), NOW), Err(TokenError::Invalid), "no id");
 }
 
 #[test]
@@ -426,7 +549,7 @@ proptest! {
         let _ = KeySet::parse(&text);
         let set = json!({"keys":[{"kty":"RSA","kid":"k","n":n,"e":e}]}).to_string();
         if let Ok(set) = KeySet::parse(&set) {
-            let sets = KeySets { connection: Some(Arc::new(set)), subscription: None };
+            let sets = KeySets { connection: Some(Arc::new(set)), ..KeySets::default() };
             let verifier = Verifier::new(&ClientConfig::default(), &sets);
             let token = named(Algorithm::RS256, "k", json!({"sub":"42"}));
             prop_assert_eq!(verifier.connection(&token, NOW), Err(TokenError::Invalid));

@@ -482,8 +482,8 @@ fn tokens() {
     let plain =
         |token: Option<String>| Endpoint::Plain { room: "chat:r".into(), name: None, token };
     let admit = |endpoint| Shard::admit(&world.settings, &endpoint, world.now.unix_ms);
-    assert_eq!(admit(plain(None)).unwrap_err().0, 401);
-    assert_eq!(admit(plain(Some("x".into()))).unwrap_err().0, 401);
+    assert_eq!(admit(plain(None)).unwrap_err().status, 401);
+    assert_eq!(admit(plain(Some("x".into()))).unwrap_err().status, 401);
     assert!(admit(plain(Some(token(now_s + 1_000)))).is_ok());
 }
 

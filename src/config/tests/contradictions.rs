@@ -158,6 +158,11 @@ fn contradictions_name_key_and_cure() {
         ),
         (vec!["--set=client.token.jwks_refresh=999ms"], "client.token.jwks_refresh", "at least 1s"),
         (
+            vec!["--set=client.token.jwks_refresh_min_interval=0s"],
+            "client.token.jwks_refresh_min_interval",
+            "at least 1s",
+        ),
+        (
             vec!["--set=client.subscription_token.enabled=true"],
             "client.subscription_token.enabled",
             "needs a key",
