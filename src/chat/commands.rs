@@ -235,6 +235,7 @@ impl Shard {
         let now_s = self.now.unix_ms / 1_000;
         self.settings.verifier.connection(token, now_s).map_err(|error| match error {
             TokenError::Expired => Refusal::Error(codes::TOKEN_EXPIRED),
+            TokenError::Ended => Refusal::Error(codes::EXPIRED_ERROR),
             TokenError::Invalid => Refusal::Close(codes::INVALID_TOKEN),
             TokenError::UnknownKey(id) => Refusal::Error(self.want_key(id, fx)),
         })
@@ -374,7 +375,7 @@ impl Shard {
             }
             session.rooms.reserve_exact(1);
             let stage = Stage::Joining;
-            session.rooms.push(Membership { room: index, stage, terms, own_info });
+            session.rooms.push(Membership { room: index, stage, terms, overrides, own_info });
         }
         let author = terms.known().then(|| self.author_in(slot, index));
         let join = Join { room: name, from, id, dialect, terms, recover, past_bytes, author };

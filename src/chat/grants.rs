@@ -112,7 +112,7 @@ impl From<SubscriptionGrant> for Grant {
 impl Shard {
     /// What the subscription token of a connection grants in the room `channel`.
     ///
-    /// Errors: [`codes::TOKEN_EXPIRED`]; [`codes::PERMISSION_DENIED`] not a token of ours, or for
+    /// Errors: [`codes::TOKEN_EXPIRED`]; [`codes::EXPIRED_ERROR`] what it gives is over already; [`codes::PERMISSION_DENIED`] not a token of ours, or for
     /// another user or room; [`codes::INTERNAL`] its key may come; the errors of a room's name.
     pub(super) fn granted(
         &self,
@@ -126,6 +126,7 @@ impl Shard {
         let grant = self.settings.verifier.subscription(token, user, channel, now_s);
         grant.map_err(|error| match error {
             TokenError::Expired => codes::TOKEN_EXPIRED,
+            TokenError::Ended => codes::EXPIRED_ERROR,
             TokenError::Invalid => codes::PERMISSION_DENIED,
             TokenError::UnknownKey(id) => self.want_key(id, fx),
         })

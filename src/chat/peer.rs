@@ -157,6 +157,15 @@ pub enum PeerMessage {
         /// Who left, if the room keeps who is there.
         author: Option<Arc<Author>>,
     },
+    /// To a home: who a member is, of which the home has not wanted to know it so far.
+    Present {
+        /// The room.
+        room: RoomName,
+        /// Who it is.
+        author: Arc<Author>,
+        /// How it takes part.
+        terms: Terms,
+    },
     /// To a home: a member goes by another name from now on.
     Renamed {
         /// The room.

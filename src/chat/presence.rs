@@ -111,24 +111,32 @@ impl Presence {
     ///
     /// If a leave of the same user waits, the connection takes its place and nothing is announced.
     pub fn join(&mut self, author: Arc<Author>, standing: Standing) -> Option<Announcement> {
-        let Standing { listed, announced } = standing;
-        let back = announced.then(|| self.take_back(&author.user)).flatten();
-        let quiet = back.is_some() || !announced;
+        let back = standing.announced.then(|| self.take_back(&author.user)).flatten();
+        let quiet = back.is_some() || !standing.announced;
         let before = back.filter(|before| before.client != author.client);
-        let member = Member { author: author.clone(), announced: before };
+        self.enter(Member { author: author.clone(), announced: before }, standing);
+        let told = !quiet && self.members.len() <= self.rules.announce_max;
+        told.then_some(Announcement::Join(author))
+    }
+
+    /// A connection was here already; nobody is told.
+    pub fn know(&mut self, author: Arc<Author>, standing: Standing) {
+        self.enter(Member { author, announced: None }, standing);
+    }
+
+    fn enter(&mut self, member: Member, standing: Standing) {
+        let author = member.author.clone();
         if let Some(replaced) = self.members.insert(author.client, member) {
             self.forget_standing(&replaced.author);
         }
-        if !announced {
+        if !standing.announced {
             self.unannounced.insert(author.client);
         }
-        if listed {
+        if standing.listed {
             self.count(&author.user);
         } else {
             self.unlisted.insert(author.client);
         }
-        let told = !quiet && self.members.len() <= self.rules.announce_max;
-        told.then_some(Announcement::Join(author))
     }
 
     /// A connection has gone, at `now_ms` (monotonic milliseconds). `heard`: somebody in the room is

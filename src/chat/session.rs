@@ -1,6 +1,6 @@
 //! One connection's state: who it is, what it waits for, its rooms, its heartbeat, its limits.
 
-use super::auth::Identity;
+use super::auth::{Identity, Overrides};
 use super::ids::{ClientId, Dialect};
 use super::outbox::Outbox;
 use super::peer::Author;
@@ -54,6 +54,8 @@ pub struct Membership {
     pub stage: Stage,
     /// How it takes part.
     pub terms: Terms,
+    /// What its token says of that.
+    pub overrides: Overrides,
     /// Its token says more of who it is in this room.
     pub own_info: bool,
 }

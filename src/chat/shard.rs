@@ -306,7 +306,7 @@ impl Shard {
                 fx.answers.push((ticket, answer));
             }
             Input::Tick => self.tick(fx),
-            Input::Settings(settings) => self.reconfigure(settings),
+            Input::Settings(settings) => self.reconfigure(settings, fx),
             Input::Drain => self.start_drain(fx),
         }
     }
@@ -324,7 +324,9 @@ impl Shard {
         let identity = match (token, name) {
             (Some(token), _) => match settings.verifier.connection(token, unix_ms / 1_000) {
                 Ok(user) => Identity::User(Box::new(user)),
-                Err(TokenError::Expired) => return Err((401, "the token has expired").into()),
+                Err(TokenError::Expired | TokenError::Ended) => {
+                    return Err((401, "the token has expired").into());
+                }
                 Err(TokenError::Invalid) => return Err((401, "the token is not valid here").into()),
                 Err(TokenError::UnknownKey(id)) => {
                     let reason = "the token's key is being looked for: try again";
@@ -491,6 +493,9 @@ impl Shard {
                 self.home_publish(p.room.as_str(), p.from, p.id, p.content.view(), &p.author, fx);
             }
             PeerMessage::History(request) => self.home_history(&request, fx),
+            PeerMessage::Present { room, author, terms } => {
+                self.home_present(&room, author, terms);
+            }
             PeerMessage::Renamed { room, author } => self.home_renamed(room.as_str(), author),
             PeerMessage::ListRooms { call } => self.home_rooms(from, call, fx),
             PeerMessage::RoomList { call, rooms } => self.rooms_named(call, &rooms, fx),

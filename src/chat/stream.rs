@@ -8,6 +8,7 @@ use super::peer::{Answer, Batch, Joined, PeerMessage, Welcome};
 use super::room::{Pending, Room};
 use super::session::{Purpose, Stage, Wait};
 use super::shard::{Effects, Shard};
+use super::terms::Terms;
 use crate::protocol::codes::{self, ErrorCode};
 use crate::protocol::messages::{Body, PushBody, Reply, Subscribe, SubscribeResult};
 use crate::protocol::{plain, reply};
@@ -26,6 +27,7 @@ impl Shard {
         let Some(&index) = self.room_index.get(name.as_str()) else { return };
         let Some(room) = self.rooms.get_mut(index as usize) else { return };
         room.joining = room.joining.saturating_sub(1);
+        let known = author.is_some();
         let asked = self.session_of(conn).and_then(|session| {
             let membership = session.rooms.iter_mut().find(|m| m.room == index)?;
             Some(std::mem::replace(&mut membership.stage, Stage::Joined))
@@ -39,6 +41,10 @@ impl Shard {
         };
         if let Some(room) = self.rooms.get_mut(index as usize) {
             room.group(audience).add(conn.slot);
+        }
+        let terms = self.session_of(conn).and_then(|s| s.membership(index)).map(|m| m.terms);
+        if !known && terms.is_some_and(Terms::known) {
+            self.tell_present(conn.slot, index, fx);
         }
         if let Some(welcome) = welcome {
             self.welcome(conn.slot, index, id, *welcome, fx);

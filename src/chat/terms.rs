@@ -6,6 +6,7 @@
 //! be told of joins and leaves). Tests: below.
 
 use super::auth::Overrides;
+use super::presence::Standing;
 use super::settings::{Operation, Settings};
 use crate::config::NamespaceOptions;
 
@@ -39,6 +40,12 @@ impl Terms {
     /// Whether the room's home has to know who it is.
     pub fn known(self) -> bool {
         self.listed || self.announced
+    }
+}
+
+impl From<Terms> for Standing {
+    fn from(terms: Terms) -> Standing {
+        Standing { listed: terms.listed, announced: terms.announced }
     }
 }
 

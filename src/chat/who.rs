@@ -3,8 +3,8 @@
 use super::commands::Refusal;
 use super::ids::RoomName;
 use super::peer::{Answer, Author, PeerMessage, PresenceRequest};
-use super::presence::{Announcement, Presence, Rules, Standing};
-use super::session::Wait;
+use super::presence::{Announcement, Presence, Rules};
+use super::session::{Membership, Stage, Wait};
 use super::settings::Operation;
 use super::shard::{Effects, Shard};
 use super::terms::Terms;
@@ -31,11 +31,36 @@ impl Shard {
         author: Arc<Author>,
         terms: Terms,
     ) -> Option<Announcement> {
+        self.presence_of(index)?.join(author, terms.into())
+    }
+
+    /// Who is in a room, by its index at home.
+    fn presence_of(&mut self, index: u32) -> Option<&mut Presence> {
         let rules = self.presence_rules();
         let home = self.homes.get_mut(index as usize)?;
         let new = || Box::new(Presence::new(self.settings.hasher.clone(), rules));
-        let standing = Standing { listed: terms.listed, announced: terms.announced };
-        home.presence.get_or_insert_with(new).join(author, standing)
+        Some(home.presence.get_or_insert_with(new))
+    }
+
+    /// Tells a room's home who a member is that it has counted without knowing.
+    pub(super) fn tell_present(&mut self, slot: u32, index: u32, fx: &mut Effects) {
+        let membership = self.session(slot).and_then(|s| s.membership(index)).copied();
+        let Some(Membership { terms, .. }) = membership.filter(|m| m.stage == Stage::Joined) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(index as usize) else { return };
+        let (room, home) = (room.name.clone(), room.home);
+        let author = self.author_in(slot, index);
+        self.tell(home, PeerMessage::Present { room, author, terms }, fx);
+    }
+
+    /// Remembers a member of a room that has not been asked so far. Nobody is told of a join: it
+    /// was here all the time.
+    pub(super) fn home_present(&mut self, room: &RoomName, author: Arc<Author>, terms: Terms) {
+        let index = self.home_index.get(room).copied();
+        if let Some(presence) = index.and_then(|index| self.presence_of(index)) {
+            presence.know(author, terms.into());
+        }
     }
 
     /// Asks a room's home who is there; the connection waits for the answer, which may be large.

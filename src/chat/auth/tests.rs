@@ -143,6 +143,9 @@ fn a_connection_may_outlive_its_token() {
         let user = verifier.connection(&hs256(claims.clone()), NOW).unwrap();
         assert_eq!(user.expires_at, expected, "{claims}");
     }
+    for over in [json!({"expire_at":NOW}), json!({"exp":NOW + 1,"expire_at":NOW - 1})] {
+        assert_eq!(verifier.connection(&hs256(over), NOW), Err(TokenError::Ended));
+    }
     let late = hs256(json!({"exp":NOW,"expire_at":NOW + 9}));
     assert_eq!(verifier.connection(&late, NOW), Err(TokenError::Expired));
 }

@@ -89,6 +89,8 @@ pub enum TokenError {
     UnknownKey(Box<str>),
     /// Its time is over, or has not come yet.
     Expired,
+    /// The token is good, but the time that it gives (`expire_at`) is over.
+    Ended,
 }
 
 /// The key sets that were read, for tokens whose section of the configuration names one.
@@ -209,7 +211,13 @@ impl Checker {
         }
         let over = standard.exp.is_some_and(|exp| exp.0 <= now_s);
         let early = standard.nbf.is_some_and(|nbf| nbf.0 > now_s);
-        if over || early { Err(TokenError::Expired) } else { Ok((standard, claims)) }
+        if over || early {
+            return Err(TokenError::Expired);
+        }
+        if standard.ends_at().is_some_and(|at| at <= now_s) {
+            return Err(TokenError::Ended);
+        }
+        Ok((standard, claims))
     }
 }
 

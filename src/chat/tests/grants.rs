@@ -38,6 +38,7 @@ fn a_token_opens_a_private_room() {
             (json!({"sub": "ann", "channel": "$other"}), 103),
             (json!({"sub": "ann"}), 103),
             (json!({"sub": "ann", "channel": room, "exp": now_s}), 109),
+            (json!({"sub": "ann", "channel": room, "expire_at": now_s}), 110),
         ] {
             let reply = world.ask(ann, join(room, &claims));
             assert_eq!(reply["error"]["code"], code, "{room} {claims}: {reply}");

@@ -261,3 +261,63 @@ fn a_storm_leaves_no_ghosts() {
     world.assert_empty();
     assert!(world.shards.iter().all(|shard| shard.homes.is_empty()), "nothing is kept");
 }
+
+#[test]
+fn presence_that_is_switched_on_knows_who_is_here() {
+    for room in ["chat:0", "chat:1", "chat:2", "chat:3", "chat:4"] {
+        let known = |on: bool| {
+            move |config: &mut Config| {
+                patient(config);
+                let chat = &mut config.channel.namespaces[0].options;
+                (chat.presence, chat.join_leave) = (on, on);
+                chat.force_push_join_leave = on;
+            }
+        };
+        let mut world = World::new(3, known(false));
+        let come = |world: &mut World, shard: usize| {
+            let index = world.client(shard);
+            world.say(index, json!({"id": 2, "subscribe": {"channel": room}}));
+            index
+        };
+        let [ann, bob, cat] = [0, 1, 2].map(|shard| come(&mut world, shard));
+        world.settle();
+        // The shards swap one after the other, and clients come and go meanwhile.
+        let swap = |world: &mut World, shard: usize, on: bool| {
+            let mut config = world.settings.config.clone();
+            known(on)(&mut config);
+            let settings = Arc::new(Settings::new(config, 3, keys()));
+            world.step(shard, Input::Settings(settings));
+        };
+        swap(&mut world, 1, true);
+        let dan = come(&mut world, 0);
+        let eve = come(&mut world, 1);
+        world.settle();
+        let far = come(&mut world, 2);
+        swap(&mut world, 0, true);
+        world.cut(bob);
+        let gone = come(&mut world, 2);
+        swap(&mut world, 2, true);
+        world.cut(gone);
+        world.settle();
+        let present = |world: &World| {
+            let homes = world.shards.iter().flat_map(|shard| shard.homes.iter());
+            let known = homes.filter_map(|(_, home)| home.presence.as_ref());
+            known.flat_map(|p| p.connections().map(|a| a.client.0)).collect::<BTreeSet<u128>>()
+        };
+        let ids = |all: &[usize]| all.iter().map(|n| *n as u128 + 1).collect::<BTreeSet<u128>>();
+        assert_eq!(present(&world), ids(&[ann, cat, dan, eve, far]), "{room}");
+        // Off and on again: nobody who went meanwhile is a ghost.
+        (0..3).for_each(|shard| swap(&mut world, shard, false));
+        world.cut(ann);
+        world.settle();
+        swap(&mut world, 2, true);
+        world.cut(far);
+        swap(&mut world, 0, true);
+        swap(&mut world, 1, true);
+        world.settle();
+        assert_eq!(present(&world), ids(&[cat, dan, eve]), "{room}");
+        [cat, dan, eve].into_iter().for_each(|index| world.cut(index));
+        world.settle();
+        world.assert_empty();
+    }
+}
