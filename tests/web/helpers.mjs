@@ -1,14 +1,15 @@
 // What the browser tests share: the server, the browser, and a window with somebody in it.
 // Environment: RINGCHAT_BIN (default target/release/ringchat), LOADGEN_BIN (default: beside it),
-// CHROMIUM (default /usr/bin/chromium).
+// CHROMIUM (default /usr/bin/chromium), RINGCHAT_WEB (a folder whose files the browser gets in place
+// of those embedded in the server).
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
-import { dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -24,7 +25,7 @@ export const artifacts = fileURLToPath(new URL('tests/artifacts/', root));
 /** Starts the server; `listen`: its address. Resolves when it says that it listens. */
 export async function startServer({ listen = '127.0.0.1:0', args = [] } = {}) {
   // The tests' own settings are not the server's.
-  const { RINGCHAT_BIN, ...env } = process.env;
+  const { RINGCHAT_BIN, RINGCHAT_WEB, ...env } = process.env;
   const stdio = ['ignore', 'pipe', 'pipe'];
   const child = spawn(binary, ['--listen', listen, ...args], { env, stdio });
   const ended = once(child, 'exit');
@@ -86,6 +87,32 @@ export async function serveText(text) {
   return { url: `http://127.0.0.1:${port}/`, close: () => server.close() };
 }
 
+/** Media types of the page's files. */
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** Has `context` take the page's files from the folder RINGCHAT_WEB, if that is set, so that a change
+ *  of the page needs no build. The security policy is still the server's. */
+async function fromFolder(context) {
+  const folder = process.env.RINGCHAT_WEB;
+  if (!folder) return;
+  await context.route('**/*', async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const file = join(folder, pathname === '/' ? 'index.html' : basename(pathname));
+    if (!existsSync(file)) return route.continue();
+    const served = await route.fetch({ url: new URL('/', route.request().url()).href });
+    const headers = {
+      'content-type': TYPES[extname(file)],
+      'content-security-policy': served.headers()['content-security-policy'] ?? '',
+    };
+    return route.fulfill({ status: 200, headers, body: readFileSync(file) });
+  });
+}
+
 /**
  * A window of its own: own storage, own name. `problems` collects what must not be: errors in the
  * console, uncaught exceptions, violations of the page's security policy, dialogs.
@@ -97,6 +124,7 @@ export async function openWindow(browser, url, options = {}) {
     ...options,
   });
   context.setDefaultTimeout(15_000);
+  await fromFolder(context);
   const page = await context.newPage();
   page.problems = [];
   const problem = (what) => page.problems.push(what);
