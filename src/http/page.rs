@@ -21,19 +21,28 @@ const SVG: &str = "image/svg+xml";
 /// Every file of the page.
 const FILES: &[Embedded] = &[
     ("/", HTML, include_bytes!("../web/index.html")),
+    ("/changes.js", JS, include_bytes!("../web/changes.js")),
     ("/client.js", JS, include_bytes!("../web/client.js")),
+    ("/commands.js", JS, include_bytes!("../web/commands.js")),
+    ("/complete.js", JS, include_bytes!("../web/complete.js")),
     ("/composer.css", CSS, include_bytes!("../web/composer.css")),
     ("/composer.js", JS, include_bytes!("../web/composer.js")),
+    ("/emoji.js", JS, include_bytes!("../web/emoji.js")),
     ("/favicon.svg", SVG, include_bytes!("../web/favicon.svg")),
+    ("/format.js", JS, include_bytes!("../web/format.js")),
     ("/frame.css", CSS, include_bytes!("../web/frame.css")),
     ("/log.css", CSS, include_bytes!("../web/log.css")),
     ("/log.js", JS, include_bytes!("../web/log.js")),
     ("/main.js", JS, include_bytes!("../web/main.js")),
     ("/row.js", JS, include_bytes!("../web/row.js")),
+    ("/search.js", JS, include_bytes!("../web/search.js")),
     ("/session.js", JS, include_bytes!("../web/session.js")),
     ("/store.js", JS, include_bytes!("../web/store.js")),
     ("/strings.js", JS, include_bytes!("../web/strings.js")),
     ("/style.css", CSS, include_bytes!("../web/style.css")),
+    ("/suggestions.js", JS, include_bytes!("../web/suggestions.js")),
+    ("/talk.js", JS, include_bytes!("../web/talk.js")),
+    ("/tools.js", JS, include_bytes!("../web/tools.js")),
     ("/view.js", JS, include_bytes!("../web/view.js")),
 ];
 

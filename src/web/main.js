@@ -101,6 +101,11 @@ const outboxOf = (room) => ({
   save: (list) => tab.set(`unsent.${room}`, list.length ? list : null),
 });
 
+const readsOf = (room) => ({
+  load: () => local.get(`read.${room}`),
+  save: (mark) => local.set(`read.${room}`, mark),
+});
+
 function makeClient() {
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
   const made = new Client(`${scheme}//${location.host}/connection/websocket`, {
@@ -169,6 +174,7 @@ function openSession(room) {
   const session = new Session(client, room, {
     self,
     outbox: outboxOf(room),
+    reads: readsOf(room),
     onChange: draw,
     onArrival: (item) => arrived(session, item),
   });
@@ -181,7 +187,7 @@ function show(room) {
   const session = openSession(room);
   if (session === current) return;
   current = session;
-  view.log.show(session.room);
+  view.talk.show(session);
   moved();
   draw();
 }
@@ -203,7 +209,7 @@ function arrived(session, item) {
 
 /** The reader scrolled, or came back to the page: what is in sight has been read. */
 function moved() {
-  if (current && view.log.atEnd && !document.hidden) current.unread = 0;
+  if (current && view.log.atEnd && !document.hidden) current.seen();
   drawFrame();
 }
 
@@ -299,20 +305,21 @@ const view = new View({
     stop();
     view.showGate(local.get('nick') ?? '', roomOfAddress());
   },
-  say(text) {
-    const deed = /^\/me\s+(?=\S)/u.exec(text);
-    if (deed) current.say('me', text.slice(deed[0].length));
-    else current.say('message', text);
-  },
   retryNow: () => client?.retryNow(),
   connectAgain: () => client?.start(),
-  older: () => current?.older(),
-  row(action, item) {
-    if (action === 'fill') current.older();
-    else current[action](item);
-    if (action !== 'fill') view.focusComposer();
-  },
   moved,
+  drafts: {
+    load: (room) => tab.get(`draft.${room}`) ?? '',
+    save: (room, text) => tab.set(`draft.${room}`, text || null),
+  },
+  app: {
+    join(room) {
+      const problem = roomProblem(tidyRoom(room));
+      if (!problem) location.hash = addressOf(tidyRoom(room));
+      return problem;
+    },
+    topic: (text) => current.topic(text),
+  },
 });
 
 addEventListener('hashchange', () => client && show(roomOfAddress()));

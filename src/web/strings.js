@@ -83,6 +83,47 @@ export const tables = {
     gapCount: { one: '{n} message is missing here', other: '{n} messages are missing here' },
     gapUnknown: 'The server started anew: messages may be missing here',
     gapLoad: 'Load them',
+
+    // Talking: what is said, found and typed.
+    newLine: 'New',
+    tools: 'Message actions',
+    reply: 'Reply',
+    edit: 'Edit',
+    remove: 'Delete',
+    removeSure: 'Really delete?',
+    moreEmoji: 'More emoji',
+    changing: 'being changed',
+    notChanged: 'Not changed: {reason}',
+    changesLost: {
+      one: 'A change could not be made: the server no longer has the message.',
+      other: '{n} changes could not be made: the server no longer has the messages.',
+    },
+    changeRefused: 'The server refused a change ({reason}).',
+    notKept: 'The message is no longer kept.',
+    cancel: 'Cancel',
+    replying: 'Reply to {name}: {text}',
+    editing: 'Editing your message',
+    pasteLong: { one: 'Paste {n} character?', other: 'Paste {n} characters in {lines} lines?' },
+    paste: 'Paste',
+    pasteCode: 'As code',
+    suggestions: 'Suggestions',
+    search: 'Search this room',
+    closeSearch: 'Close the search',
+    searching: 'Searching older messages …',
+    found: { one: '{n} message found.', other: '{n} messages found.' },
+    foundMost: 'The latest {n} messages found.',
+    searchFailed: 'Older messages could not be searched.',
+    commandUnknown: 'There is no command “/{name}”. Write “//” to begin a message with a slash.',
+    commandUsage: 'Write: {usage}',
+    commandLine: '{usage} {help}',
+    commandMe: 'says what you do',
+    commandNick: 'changes your name',
+    commandJoin: 'opens a room',
+    commandLeave: 'leaves a room',
+    commandMsg: 'writes to one person',
+    commandTopic: 'sets the room’s topic',
+    commandSearch: 'searches this room',
+    commandHelp: 'lists the commands',
   },
   de: {
     gateLead: 'Wähle einen Namen und rede mit.',
@@ -167,6 +208,47 @@ export const tables = {
     gapCount: { one: 'Hier fehlt {n} Nachricht', other: 'Hier fehlen {n} Nachrichten' },
     gapUnknown: 'Der Server wurde neu gestartet: Hier können Nachrichten fehlen',
     gapLoad: 'Laden',
+
+    // Reden: was gesagt, gefunden und getippt wird.
+    newLine: 'Neu',
+    tools: 'Aktionen zur Nachricht',
+    reply: 'Antworten',
+    edit: 'Bearbeiten',
+    remove: 'Löschen',
+    removeSure: 'Wirklich löschen?',
+    moreEmoji: 'Mehr Emoji',
+    changing: 'wird geändert',
+    notChanged: 'Nicht geändert: {reason}',
+    changesLost: {
+      one: 'Eine Änderung war nicht möglich: Der Server hat die Nachricht nicht mehr.',
+      other: '{n} Änderungen waren nicht möglich: Der Server hat die Nachrichten nicht mehr.',
+    },
+    changeRefused: 'Der Server hat eine Änderung abgelehnt ({reason}).',
+    notKept: 'Die Nachricht ist nicht mehr aufbewahrt.',
+    cancel: 'Abbrechen',
+    replying: 'Antwort an {name}: {text}',
+    editing: 'Du bearbeitest deine Nachricht',
+    pasteLong: { one: '{n} Zeichen einfügen?', other: '{n} Zeichen in {lines} Zeilen einfügen?' },
+    paste: 'Einfügen',
+    pasteCode: 'Als Code',
+    suggestions: 'Vorschläge',
+    search: 'Diesen Raum durchsuchen',
+    closeSearch: 'Suche schließen',
+    searching: 'Ältere Nachrichten werden durchsucht …',
+    found: { one: '{n} Nachricht gefunden.', other: '{n} Nachrichten gefunden.' },
+    foundMost: 'Die neuesten {n} Nachrichten, die gefunden wurden.',
+    searchFailed: 'Ältere Nachrichten konnten nicht durchsucht werden.',
+    commandUnknown: 'Den Befehl „/{name}“ gibt es nicht. Mit „//“ beginnt eine Nachricht mit Schrägstrich.',
+    commandUsage: 'Schreib: {usage}',
+    commandLine: '{usage} {help}',
+    commandMe: 'sagt, was du tust',
+    commandNick: 'ändert deinen Namen',
+    commandJoin: 'öffnet einen Raum',
+    commandLeave: 'verlässt einen Raum',
+    commandMsg: 'schreibt einer Person',
+    commandTopic: 'setzt das Thema des Raums',
+    commandSearch: 'durchsucht diesen Raum',
+    commandHelp: 'nennt die Befehle',
   },
 };
 
@@ -189,6 +271,7 @@ const lists = new Intl.ListFormat(locale, { type: 'conjunction' });
 const clock = new Intl.DateTimeFormat(locale, { timeStyle: 'short' });
 const day = new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: 'long' });
 const dayOfYear = new Intl.DateTimeFormat(locale, { dateStyle: 'long' });
+const exact = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
 const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'medium' });
 
 /** The text for `key`, with `{name}` replaced by `vars.name`; `n` also chooses the plural. */
@@ -214,6 +297,9 @@ export function nameList(names, most = 5) {
 
 /** Hours and minutes. */
 export const clockTime = (time) => clock.format(time);
+
+/** Day, month and time to the second, short. */
+export const exactTime = (time) => exact.format(time);
 
 /** Day and time to the second. */
 export const fullTime = (time) => moment.format(time);

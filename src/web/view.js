@@ -6,10 +6,9 @@
 // did.
 // Tested by tests/web/page.test.mjs and look.test.mjs.
 
-import { Composer } from './composer.js';
-import { Log } from './log.js';
 import { element, hue, initials } from './row.js';
 import { language, named, t } from './strings.js';
+import { Talk } from './talk.js';
 
 /** People listed at most. */
 const PEOPLE_MAX = 200;
@@ -36,8 +35,8 @@ function translate() {
 
 /**
  * `actions`: `enter(name, room)` returns the key of a problem or null; `open(room)` likewise;
- * `leave(room)`; `changeName()`; `say(text)`; `retryNow()`; `connectAgain()`; `older()`;
- * `row(action, item)`; `moved()`.
+ * `leave(room)`; `changeName()`; `retryNow()`; `connectAgain()`; and those of the conversation, see
+ * talk.js.
  */
 export class View {
   #actions;
@@ -50,14 +49,10 @@ export class View {
   constructor(actions) {
     this.#actions = actions;
     translate();
-    this.log = new Log(byId('log'), byId('rows'), {
-      onOlder: actions.older,
-      onMoved: actions.moved,
-      onAction: actions.row,
-    });
+    this.talk = new Talk(actions);
+    this.log = this.talk.log;
     this.#gateEvents();
     this.#panelEvents();
-    this.composer = new Composer(actions, this.log);
     byId('to-end').addEventListener('click', () => {
       this.log.toEnd();
       byId('log').focus({ preventScroll: true });
@@ -212,7 +207,7 @@ export class View {
 
   /** Puts the cursor where one writes. */
   focusComposer() {
-    this.composer.focus();
+    this.talk.composer.focus();
   }
 
   // --- the room ------------------------------------------------------------------------------
