@@ -134,7 +134,7 @@ export class Composer {
   /** Completes the word at the cursor; pressed again, with the next that fits. */
   #tab() {
     let cycle = this.#cycle;
-    if (cycle?.value === this.#text.value) {
+    if (cycle?.list[1] && cycle.value === this.#text.value) {
       cycle.index = (cycle.index + 1) % cycle.list.length;
     } else {
       cycle = asked(this.#before, this.#actions.names());
