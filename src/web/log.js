@@ -135,7 +135,6 @@ export class Log {
       else end = start + ROWS_MAX;
     }
     this.#window(start, end);
-    if (this.#seeking && room.line !== undefined) this.#seek();
   }
 
   /** Goes up to where the reader left off, unless that is in sight. */
@@ -145,8 +144,6 @@ export class Log {
     if (!row || row.node.offsetTop >= this.#log.scrollTop) return;
     this.#atEnd = false;
     this.#log.scrollTop = row.node.offsetTop - LINE_ABOVE;
-    this.#scrolled();
-    this.#hooks.onMoved();
   }
 
   /** Puts exactly the items from `start` to `end` on the page, and keeps the reader's place. */
@@ -158,17 +155,19 @@ export class Log {
     this.#pinned = end >= room.length;
     this.#fill(start, end);
     if (this.#atEnd) this.#scrollToEnd();
-    else if (anchor?.node.isConnected) this.#log.scrollTop = anchor.node.offsetTop - anchor.top;
+    if (this.#seeking && room.line !== undefined) this.#seek();
+    else if (anchor?.body.isConnected) this.#log.scrollTop += topOf(anchor.body) - anchor.top;
     this.#look();
     this.#hooks.onMoved();
   }
 
-  /** The topmost row in sight, and how far it is from the upper edge. */
+  /** The topmost message in sight, without the lines above it, and where it is. */
   #anchor() {
-    const { scrollTop } = this.#log;
+    const edge = topOf(this.#log);
     for (const node of this.#rows.children) {
-      const top = node.offsetTop - scrollTop;
-      if (top + node.offsetHeight > 0) return { node, top };
+      if (node.getBoundingClientRect().bottom <= edge) continue;
+      const { body } = this.#shown.get(Number(node.dataset.id));
+      return { body, top: topOf(body) };
     }
     return null;
   }
@@ -307,3 +306,5 @@ export class Log {
     }
   }
 }
+
+const topOf = (node) => node.getBoundingClientRect().top;
