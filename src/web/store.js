@@ -17,6 +17,11 @@ const CHARS_MAX = 32_000_000;
 /** Bytes of one message's text as JSON: below the server's 64 KiB for the whole frame. */
 export const TEXT_BYTES_MAX = 60_000;
 
+/** Characters of a name that are shown. */
+const NICK_SHOWN_MAX = 64;
+/** Control characters, and those that turn the writing direction. */
+const TURNING = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
 /** Bytes that `text` takes inside a JSON frame. */
 export function textBytes(text) {
   return new TextEncoder().encode(JSON.stringify(text)).length - 2;
@@ -33,10 +38,12 @@ export function userKey(info) {
   return info?.user || `client:${info?.client ?? ''}`;
 }
 
-/** The name to show for an `info`; empty if it has none. */
+/** The name to show for an `info`, whatever a token may call itself: short, and without what turns
+ *  the writing direction of others around; empty if it has none. */
 export function nickOf(info) {
   const nick = info?.conn_info?.nick ?? info?.user ?? '';
-  return typeof nick === 'string' || typeof nick === 'number' ? String(nick) : '';
+  if (typeof nick !== 'string' && typeof nick !== 'number') return '';
+  return [...String(nick).slice(0, 200).replace(TURNING, '')].slice(0, NICK_SHOWN_MAX).join('').trim();
 }
 
 /** Was it said by somebody, rather than by the page about the room? */
