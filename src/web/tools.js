@@ -19,6 +19,7 @@ export class Tools {
   #rows;
   #options;
   #bar = element('div', 'tools');
+  #place = element('div', 'tools-place', this.#bar); // takes no room, above the message
   #item = null;
 
   constructor(rows, options) {
@@ -29,7 +30,10 @@ export class Tools {
     rows.addEventListener('pointerover', (event) => {
       if (event.pointerType === 'mouse') this.#show(event.target.closest('.row'));
     });
-    rows.addEventListener('pointerleave', () => this.#bar.contains(document.activeElement) || this.hide());
+    rows.addEventListener('pointerleave', (event) => {
+      if (event.pointerType === 'mouse' && !rows.contains(document.activeElement)) this.hide();
+    });
+    rows.addEventListener('focusout', (event) => rows.contains(event.relatedTarget) || this.hide());
     rows.addEventListener('focusin', (event) => this.#show(event.target.closest('.row')));
     // Before the log takes the click: some are questions.
     rows.addEventListener('click', (event) => this.#clicked(event), { capture: true });
@@ -42,7 +46,7 @@ export class Tools {
 
   /** Takes the bar away. */
   hide() {
-    this.#bar.remove();
+    this.#place.remove();
     this.#item = null;
   }
 
@@ -54,32 +58,30 @@ export class Tools {
       return;
     }
     this.#item = item;
-    this.#fill(QUICK);
-    row.append(this.#bar);
+    const picker = element('div', 'emoji', ...this.#reacts(0, QUICK), tool('more', '☺+', t('moreEmoji')));
+    const words = [tool('reply', t('reply'))];
+    if (item.mine) words.push(tool('edit', t('edit')), tool('remove', t('remove')));
+    this.#bar.replaceChildren(picker, ...words, element('span', 'when', exactTime(item.time)));
+    row.querySelector(':scope > :not(.day)').before(this.#place);
   }
 
-  #fill(count) {
-    const { time, mine, reactions } = this.#item;
-    const names = [...emoji].slice(0, count);
-    const reacts = names.map(([name, sign]) => {
+  #reacts(from, to) {
+    return [...emoji].slice(from, to).map(([name, sign]) => {
       const made = tool('react', sign, `:${name}:`);
       made.dataset.emoji = sign;
-      made.ariaPressed = String(reactions.some((one) => one.emoji === sign && one.mine === true));
+      made.ariaPressed = String(this.#item.reactions.some((one) => one.emoji === sign && one.mine === true));
       return made;
     });
-    const more = count < MORE ? [tool('more', '☺+', t('moreEmoji'))] : [];
-    const words = [tool('reply', t('reply'))];
-    if (mine) words.push(tool('edit', t('edit')), tool('remove', t('remove')));
-    const picker = element('div', 'emoji', ...reacts, ...more);
-    this.#bar.replaceChildren(picker, ...words, element('span', 'when', exactTime(time)));
   }
 
   #clicked(event) {
     const pressed = event.target.closest('.tools button');
     if (!pressed) return;
     if (pressed.dataset.action === 'more') {
-      this.#fill(MORE);
-      this.#bar.querySelector(`button:nth-child(${QUICK + 1})`).focus();
+      const rest = this.#reacts(QUICK, MORE);
+      pressed.before(...rest);
+      rest[0].focus();
+      pressed.remove();
     } else if (pressed.dataset.action === 'remove' && !pressed.classList.contains('sure')) {
       pressed.classList.add('sure');
       pressed.textContent = t('removeSure');

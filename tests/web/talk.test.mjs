@@ -120,6 +120,25 @@ test('the same by the keyboard alone', async () => {
   assertNoProblems(eve);
 });
 
+test('the same with a finger', async () => {
+  const url = freshRoom(server);
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+  const [zoe, yan] = [await person(browser, url, 'zoe', phone), await person(browser, url, 'yan')];
+  await say(yan, 'touch me');
+  await hears(zoe, 'touch me');
+  await zoe.tap('.row.message .text');
+  await zoe.tap('.tools [data-emoji="👍"]');
+  await yan.waitForFunction(() => document.querySelector('.chip')?.textContent === '👍 1');
+  await zoe.tap('.row.message .text');
+  await zoe.tap('.tools [data-action=reply]');
+  assert.equal(await zoe.locator('#composer-bar').isVisible(), true);
+  assert.equal(await zoe.locator('.tools').count(), 0);
+  await screenshot(zoe, 'phone-reply');
+  await say(zoe, 'touched');
+  await yan.waitForFunction(() => /touch me/.test(document.querySelector('.quote')?.textContent));
+  assertNoProblems(zoe);
+});
+
 test('changes made while offline show at once, and reach the others after the reconnect', async () => {
   const url = freshRoom(server);
   const [fay, gus] = [await person(browser, url, 'fay'), await person(browser, url, 'gus')];
