@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { REFUSED, assertNoProblems, cutConnection, freshRoom, hears, joined, launch, person, say, screenshot, startServer, texts } from './helpers.mjs';
+import { REFUSED, assertNoProblems, cutConnection, freshRoom, hears, joined, launch, lowContrast, person, say, screenshot, startServer, texts } from './helpers.mjs';
 
 let browser;
 let server;
@@ -261,4 +261,50 @@ test('slash commands: completed, done, or said to be none', async () => {
   assert.deepEqual(await texts(nia), ['/me is how it is written', '/usr/bin is a path']);
   assertNoProblems(mo);
   assertNoProblems(nia);
+});
+
+test('what is shown about messages can be read, in light and in dark, at 320 pixels, in German', async () => {
+  const url = freshRoom(server);
+  const writer = await person(browser, url, 'otto');
+  for (const colorScheme of ['light', 'dark']) {
+    const options = { colorScheme, locale: 'de-DE', viewport: { width: 320, height: 640 } };
+    const page = await person(browser, url, `paula ${colorScheme}`, options);
+    const { keyboard } = page;
+    await say(writer, `hallo paula ${colorScheme}: \`code\` https://e.example/`);
+    await page.waitForSelector('.row.mentions');
+    await say(page, 'eine Antwort');
+    await hears(writer, 'eine Antwort');
+    const check = async (what) => {
+      assert.deepEqual(await page.evaluate(lowContrast), [], `${what}, ${colorScheme}`);
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 320, what);
+    };
+    await page.focus('#log');
+    await keyboard.press('ArrowUp');
+    await keyboard.press('Enter');
+    await keyboard.press('Enter'); // a reaction of our own
+    await page.waitForSelector('.chip');
+    await check('tools');
+    await page.click('.tools [data-action=remove]');
+    assert.equal(await page.textContent('.tools .sure'), 'Wirklich löschen?');
+    await check('delete');
+    await page.click('.tools [data-action=edit]');
+    assert.match(await page.textContent('#composer-bar'), /Du bearbeitest.*Abbrechen/);
+    await keyboard.press('Escape');
+    await keyboard.type('/');
+    await page.waitForSelector('#suggestions li');
+    await screenshot(page, `talk-320-${colorScheme}`);
+    await check('suggestions');
+    await keyboard.type('x y');
+    await keyboard.press('Enter');
+    await page.waitForFunction(() => /keinen|gibt es nicht/.test(document.getElementById('composer-problem').textContent));
+    await check('problem');
+    await keyboard.press('Control+f');
+    await keyboard.type('hallo');
+    await page.waitForSelector('#search-found li');
+    await check('search');
+    await page.reload();
+    await joined(page);
+    assertNoProblems(page);
+    await page.context().close();
+  }
 });
