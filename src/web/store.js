@@ -21,6 +21,8 @@ export const TEXT_BYTES_MAX = 60_000;
 const NICK_SHOWN_MAX = 64;
 /** Control characters, and those that turn the writing direction. */
 const TURNING = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+/** Nothing of it is to be seen. */
+const UNSEEN = /^[\s\p{Cf}\p{M}]*$/u;
 
 /** Bytes that `text` takes inside a JSON frame. */
 export function textBytes(text) {
@@ -43,7 +45,8 @@ export function userKey(info) {
 export function nickOf(info) {
   const nick = info?.conn_info?.nick ?? info?.user ?? '';
   if (typeof nick !== 'string' && typeof nick !== 'number') return '';
-  return [...String(nick).slice(0, 200).replace(TURNING, '')].slice(0, NICK_SHOWN_MAX).join('').trim();
+  const plain = [...String(nick).slice(0, 200).replace(TURNING, '')].slice(0, NICK_SHOWN_MAX).join('').trim();
+  return UNSEEN.test(plain) ? '' : plain;
 }
 
 /** Was it said by somebody, rather than by the page about the room? */

@@ -403,3 +403,14 @@ test('own messages are never new, mentions are counted', () => {
   room.read();
   assert.equal(room.mentions, 0);
 });
+
+test('names that tokens give are short, plain, and to be seen', () => {
+  const check = (nick, expected) => assert.equal(nickOf({ user: 'u', conn_info: { nick } }), expected, JSON.stringify(nick));
+  check('\u202egnp.exe', 'gnp.exe');
+  check('\u2069\u202e evil ', 'evil');
+  check('a\nb', 'ab');
+  check('\u200b \u2060\u0301', '');
+  check('x'.repeat(5_000), 'x'.repeat(64));
+  check('😀'.repeat(100), '😀'.repeat(64));
+  check('👩‍🚀 مرحبا', '👩‍🚀 مرحبا');
+});
