@@ -22,6 +22,8 @@ const SVG: &str = "image/svg+xml";
 const FILES: &[Embedded] = &[
     ("/", HTML, include_bytes!("../web/index.html")),
     ("/client.js", JS, include_bytes!("../web/client.js")),
+    ("/composer.css", CSS, include_bytes!("../web/composer.css")),
+    ("/composer.js", JS, include_bytes!("../web/composer.js")),
     ("/favicon.svg", SVG, include_bytes!("../web/favicon.svg")),
     ("/frame.css", CSS, include_bytes!("../web/frame.css")),
     ("/log.css", CSS, include_bytes!("../web/log.css")),

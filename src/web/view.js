@@ -1,14 +1,15 @@
 // The page around the log: the gate where a name is picked, the panel with rooms and people, the
-// line that tells the connection's state, the composer.
+// line that tells the connection's state.
 //
-// Owns: every element of index.html except the rows of the log. It never talks to the server and
-// never decides anything: it shows what it is given and tells `actions` what the reader did.
+// Owns: every element of index.html except the log's rows and the composer. It never talks to the
+// server and never decides anything: it shows what it is given and tells `actions` what the reader
+// did.
 // Tested by tests/web/page.test.mjs and look.test.mjs.
 
+import { Composer } from './composer.js';
 import { Log } from './log.js';
 import { element, hue, initials } from './row.js';
 import { language, named, t } from './strings.js';
-import { TEXT_BYTES_MAX, textBytes } from './store.js';
 
 /** People listed at most. */
 const PEOPLE_MAX = 200;
@@ -56,8 +57,7 @@ export class View {
     });
     this.#gateEvents();
     this.#panelEvents();
-    this.#composerEvents();
-    this.#composed();
+    this.composer = new Composer(actions, this.log);
     byId('to-end').addEventListener('click', () => {
       this.log.toEnd();
       byId('log').focus({ preventScroll: true });
@@ -210,6 +210,11 @@ export class View {
     say(avatar, initials(nick));
   }
 
+  /** Puts the cursor where one writes. */
+  focusComposer() {
+    this.composer.focus();
+  }
+
   // --- the room ------------------------------------------------------------------------------
 
   /** The room's name, topic, and what stands above its oldest message. */
@@ -274,76 +279,6 @@ export class View {
     const seconds = Math.max(1, Math.ceil((retryAt - Date.now()) / 1000));
     say(byId('outage-next'), t('nextTry', { n: seconds }));
     this.#countdown = setTimeout(() => this.#count(retryAt), 500);
-  }
-
-  // --- the composer --------------------------------------------------------------------------
-
-  /** Puts the cursor where one writes. */
-  focusComposer() {
-    byId('text').focus({ preventScroll: true });
-  }
-
-  #composerEvents() {
-    const text = byId('text');
-    let composing = false;
-    text.addEventListener('compositionstart', () => (composing = true));
-    text.addEventListener('compositionend', () => (composing = false));
-    text.addEventListener('input', () => this.#composed());
-    text.addEventListener('keydown', (event) => {
-      // 229: an input method has the key, also where `isComposing` comes too late.
-      const free = !composing && !event.isComposing && event.keyCode !== 229;
-      if (event.key === 'Enter' && !event.shiftKey && free) {
-        event.preventDefault();
-        this.#send();
-      } else if (event.key === 'PageUp' || event.key === 'PageDown') {
-        event.preventDefault();
-        this.log.page(event.key === 'PageUp' ? -1 : 1);
-      }
-    });
-    byId('composer').addEventListener('submit', (event) => {
-      event.preventDefault();
-      this.#send();
-      this.focusComposer();
-    });
-    // Who begins to type while reading means the composer.
-    byId('log').addEventListener('keydown', (event) => {
-      const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
-      const inButton = event.target.closest('a, button');
-      if (event.key === 'Escape' || (plain && !inButton && event.key.length === 1 && event.key !== ' ')) {
-        this.focusComposer();
-      }
-    });
-  }
-
-  #composed() {
-    const text = byId('text');
-    text.style.height = 'auto';
-    if (text.scrollHeight) text.style.height = `${text.scrollHeight}px`;
-    byId('send').classList.toggle('idle', text.value.trim() === '');
-    this.#problem(text.value.length * 3 > TEXT_BYTES_MAX ? textBytes(text.value) : 0);
-  }
-
-  #problem(bytes) {
-    const kilobytes = { size: Math.ceil(bytes / 100) / 10, max: TEXT_BYTES_MAX / 1000 };
-    say(byId('composer-problem'), bytes > TEXT_BYTES_MAX ? t('tooLong', kilobytes) : '');
-  }
-
-  #send() {
-    const field = byId('text');
-    // Half a character (a lone surrogate) has no place in JSON: it becomes a replacement sign.
-    const text = (field.value.toWellFormed?.() ?? field.value).replace(/^\s*\n|\s+$/gu, '');
-    if (text === '') {
-      field.value = '';
-      this.#composed();
-      return;
-    }
-    const bytes = textBytes(text);
-    this.#problem(bytes);
-    if (bytes > TEXT_BYTES_MAX) return;
-    field.value = '';
-    this.#composed();
-    this.#actions.say(text);
-    this.log.toEnd();
   }
 }
 
