@@ -248,9 +248,11 @@ export class Client {
     this.#onlineSince = Date.now();
     this.#patience = result.ping ? result.ping * 1000 + PING_GRACE : 0;
     this.#heard();
+    // What is subscribed to from here on joins at once.
+    const before = [...this.#subscriptions.values()];
     this.#options.onConnected?.(result);
     this.#state('online');
-    for (const subscription of this.#subscriptions.values()) subscription.join();
+    for (const subscription of before) if (this.#subscriptions.get(subscription.channel) === subscription) subscription.join();
     this.#measure();
   }
 

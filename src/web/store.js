@@ -33,7 +33,7 @@ export function userKey(info) {
 
 /** The name to show for an `info`; empty if it has none. */
 export function nickOf(info) {
-  const nick = info?.conn_info?.nick ?? info?.user ?? '';
+  const nick = info?.conn_info?.nick ?? info?.conn_info?.name ?? info?.user ?? '';
   return typeof nick === 'string' || typeof nick === 'number' ? String(nick) : '';
 }
 
