@@ -8,6 +8,8 @@ import { roomProblem, tidyRoom } from './rooms.js';
 import { t } from './strings.js';
 
 const CHANNEL = 'chat:';
+/** While a dialog is open, the list is asked for again after so long: milliseconds. */
+const AGAIN = 3_000;
 
 /**
  * `app`: `open(room)`, a room as people write it; `rooms()`: the open ones,
@@ -19,6 +21,7 @@ export class Finder {
   #public = null; // [{name, members, topic}], or null: not known
   #switcher;
   #browser;
+  #timer = 0;
 
   constructor(app, { switcher, browser }) {
     this.#app = app;
@@ -37,6 +40,8 @@ export class Finder {
   }
 
   async #load() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => (this.#switcher.open || this.#browser.open) && this.#load(), AGAIN);
     try {
       const { rooms } = await this.#app.publicRooms();
       const ours = rooms.filter(({ channel }) => channel.startsWith(CHANNEL) && !/^chat:[@#$]/.test(channel));

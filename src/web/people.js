@@ -21,9 +21,10 @@ export function othersHere({ room, presence }, self) {
 export function allHere(session, self, online) {
   if (!online || !session.active) return { people: null, count: null, hint: online ? '' : 'peopleOffline' };
   const { presence } = session;
-  if (presence.count !== null) return { people: null, count: presence.count, hint: 'peopleMany' };
+  const own = { user: self.user, nick: self.nick, self: true };
+  if (presence.count !== null) return { people: [own], count: presence.count, hint: 'peopleMany' };
   const order = (a, b) => a.nick.localeCompare(b.nick);
-  const here = [{ user: self.user, nick: self.nick, self: true }, ...othersHere(session, self).sort(order)];
+  const here = [own, ...othersHere(session, self).sort(order)];
   return { people: [...here, ...authorsAway(session.room, here)], count: here.length, hint: '' };
 }
 
