@@ -13,6 +13,7 @@ const PAUSE = 3_000;
 export class Bell {
   #client;
   #rungAt = new Map(); // user -> when
+  #later = new Set(); // users to be rung again when their pause is over
   #own = null;
 
   constructor(client) {
@@ -27,10 +28,16 @@ export class Bell {
     this.#client.subscribe(this.#own, { onPublication: ({ info }) => info?.user && onRing(info) });
   }
 
-  /** Rings for `user`. */
+  /** Rings for `user`, now or when the pause since the last time is over. */
   ring(user) {
     const channel = channelOf(user);
-    if (channel === this.#own || Date.now() - (this.#rungAt.get(user) ?? 0) < PAUSE) return;
+    if (channel === this.#own || this.#later.has(user)) return;
+    const pause = (this.#rungAt.get(user) ?? 0) + PAUSE - Date.now();
+    if (pause > 0) {
+      this.#later.add(user);
+      setTimeout(() => this.#later.delete(user) && this.ring(user), pause);
+      return;
+    }
     this.#rungAt.set(user, Date.now());
     this.#client.subscribe(channel, {
       onSubscribed: () => {

@@ -16,6 +16,7 @@ import {
 } from './rooms.js';
 import { Session } from './session.js';
 import { Settings } from './settings.js';
+import { coarse } from './sidebar.js';
 import { local, tab } from './storage.js';
 import { newNonce, nickOf, userKey } from './store.js';
 import { named, t } from './strings.js';
@@ -277,14 +278,14 @@ function ringIfAway({ room }) {
 /** Somebody came into one of our rooms: rings if our last word to them was said while they were away. */
 function came({ user }) {
   const session = user && sessions.get(between(self.user, user));
-  if (session && session.room.length > 0 && session.room.at(session.room.length - 1).mine) ringIfAway(session);
+  if (session && lastOf(session)?.mine) ringIfAway(session);
 }
 
-/** The last message of the other in a conversation that was opened by ringing. */
+/** The last thing said in a room, or null. */
 function lastOf({ room }) {
   for (let index = room.length - 1; index >= 0; index -= 1) {
     const item = room.at(index);
-    if (item.text && !item.mine && (item.kind === 'message' || item.kind === 'me')) return item;
+    if (item.text && (item.kind === 'message' || item.kind === 'me')) return item;
   }
   return null;
 }
@@ -294,7 +295,7 @@ function listed() {
   return [...sessions.values()].filter((session) => {
     if (!session.rung) return true;
     const last = lastOf(session);
-    if (last && session.unread === 0) {
+    if (last && !last.mine && session.unread === 0) {
       session.unread = 1;
       session.room.mentions = 1;
       call(session, last);
@@ -391,6 +392,13 @@ function open(room) {
   return null;
 }
 
+/** The same, for who has chosen it in a list: the next thing is to write there. */
+function visit(room) {
+  const problem = open(room);
+  if (!problem && !coarse()) view.focusComposer();
+  return problem;
+}
+
 /** Takes another name. Resolves with the key of what is wrong with it, or null. */
 async function nick(wanted) {
   const name = wanted.trim().normalize();
@@ -459,7 +467,7 @@ const view = new View({
   bring,
   open,
   leave,
-  write: (user) => open(`@${user}`),
+  write: (user) => visit(`@${user}`),
   browse: () => finder.browse(),
   switch: () => finder.switch(),
   settings: () => settings.show({ nick: self.nick, fixed: self.token !== null }),
@@ -493,7 +501,7 @@ const settings = new Settings(attention, {
 });
 const finder = new Finder(
   {
-    open,
+    open: visit,
     rooms: roomsToList,
     people: () => [...sessions.values()].flatMap((session) => othersHere(session, self)),
     publicRooms: () => client.rpc('rooms'),
