@@ -13,13 +13,6 @@ const DOT =
 /** Characters of a message in a notification. */
 const SHOWN_MAX = 160;
 
-const plain = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-/** Does `text` name `nick`, as a word of its own? */
-export function names(text, nick) {
-  return nick !== '' && new RegExp(`(?<![\\p{L}\\p{N}_])${plain(nick)}(?![\\p{L}\\p{N}_-])`, 'iu').test(text);
-}
-
 /** Is the reader looking elsewhere? */
 export const away = () => document.hidden || !document.hasFocus();
 

@@ -2,28 +2,24 @@
 //
 // Owns: the elements in #help. Tested by tests/web/finder.test.mjs.
 
+import { commands } from './commands.js';
 import { element } from './row.js';
 import { t } from './strings.js';
 
-/** Key or command, and the key of its explanation. */
-const LINES = [
+/** Keys, and the key of their explanation. */
+const KEYS = [
   ['Ctrl K · ⌘ K', 'helpSwitch'],
   ['Tab', 'helpTab'],
   ['↑', 'helpUp'],
   ['Esc', 'helpEscape'],
-  ['/me', 'helpMe'],
-  ['/msg', 'helpMsg'],
-  ['/join /leave', 'helpJoin'],
-  ['/topic', 'helpTopic'],
-  ['/nick', 'helpNick'],
-  ['/help', 'help'],
 ];
 
 export class Help {
   #dialog = document.getElementById('help');
 
   constructor() {
-    const lines = LINES.flatMap(([keys, word]) => [element('dt', '', element('kbd', '', keys)), element('dd', '', t(word))]);
+    const all = [...KEYS, ...commands.map(({ usage, help }) => [usage, help])];
+    const lines = all.flatMap(([keys, word]) => [element('dt', '', element('kbd', '', keys)), element('dd', '', t(word))]);
     document.getElementById('help-list').replaceChildren(...lines);
   }
 

@@ -4,7 +4,7 @@
 // which rooms are open (kept for this tab). Tested by tests/web/page.test.mjs, entry.test.mjs and
 // direct.test.mjs.
 
-import { Attention, away, names } from './attention.js';
+import { Attention, away } from './attention.js';
 import { Bell } from './bell.js';
 import { Client, Disconnected } from './client.js';
 import { Finder } from './finder.js';
@@ -189,11 +189,17 @@ const outboxOf = (key) => ({
   save: (list) => tab.set(`unsent.${key}`, list.length ? list : null),
 });
 
+const readsOf = (key) => ({
+  load: () => local.get(`read.${key}`),
+  save: (mark) => local.set(`read.${key}`, mark),
+});
+
 function openSession(name) {
   if (sessions.has(name)) return sessions.get(name);
   const session = new Session(client, name, {
     self,
     outbox: outboxOf(keyOf(name)),
+    reads: readsOf(keyOf(name)),
     onChange: draw,
     onArrival: (item) => arrived(session, item),
     onSent: () => ringIfAway(session),
@@ -211,7 +217,7 @@ function show(name) {
   session.rung = false;
   if (session === current) return;
   current = session;
-  view.log.show(session.room);
+  view.talk.show(session);
   typing.watch(session);
   moved();
   draw();
@@ -228,7 +234,7 @@ function leave(name) {
 function arrived(session, item) {
   if (item.kind !== 'message' && item.kind !== 'me') return;
   const direct = isDirect(session.room.name);
-  const calls = direct || (item.mentionsMe ?? names(item.text, self.nick));
+  const calls = direct || Boolean(item.mentionsMe);
   const seen = session === current && view.log.atEnd && !document.hidden;
   if (session === current) {
     typing.done(item.user);
@@ -236,7 +242,7 @@ function arrived(session, item) {
   }
   if (!seen) {
     session.unread += 1;
-    if (calls) session.room.mentions = (session.room.mentions ?? 0) + 1;
+    if (item.mentionsMe) session.room.mentions += 1;
   }
   if (calls && (!seen || away())) call(session, item);
 }
@@ -250,10 +256,7 @@ function call(session, { nick, text }) {
 
 /** The reader scrolled, or came back to the page: what is in sight has been read. */
 function moved() {
-  if (current && view.log.atEnd && !document.hidden) {
-    current.unread = 0;
-    current.room.mentions = 0;
-  }
+  if (current && view.log.atEnd && !document.hidden) current.seen();
   drawFrame();
 }
 
@@ -297,7 +300,6 @@ function listed() {
     const last = lastOf(session);
     if (last && !last.mine && session.unread === 0) {
       session.unread = 1;
-      session.room.mentions = 1;
       call(session, last);
     }
     return last !== null;
@@ -364,7 +366,7 @@ function roomsToList() {
       user,
       online: direct && [...sessions.values()].some((other) => othersHere(other, self).some((one) => one.user === user)),
       unread,
-      calls: room.mentions ?? 0,
+      calls: direct ? unread : room.mentions,
       current: session === current,
       leavable: shown.length > 1 && room.unsent.length === 0,
     };
@@ -419,17 +421,6 @@ async function nick(wanted) {
   return null;
 }
 
-async function topic(text) {
-  const { room } = current;
-  const data = { type: 'topic', text, nonce: newNonce() };
-  try {
-    await client.request({ publish: { channel: channelOf(room.name), data } });
-  } catch (error) {
-    room.notice('topicRefused', { reason: error.message });
-    draw();
-  }
-}
-
 /** What slash commands do: see commands.js. */
 const app = {
   nick,
@@ -440,8 +431,7 @@ const app = {
     if (!problem && text) openSession(nameOf(`@${user}`)).say('message', text);
     return problem;
   },
-  topic,
-  help: () => help.show(),
+  topic: (text) => current.topic(text),
 };
 
 function bring(link) {
@@ -471,21 +461,15 @@ const view = new View({
   browse: () => finder.browse(),
   switch: () => finder.switch(),
   settings: () => settings.show({ nick: self.nick, fixed: self.token !== null }),
-  topic,
-  say(text) {
-    const deed = /^\/me\s+(?=\S)/u.exec(text);
-    if (deed) current.say('me', text.slice(deed[0].length));
-    else current.say('message', text);
-  },
+  topic: app.topic,
   retryNow: () => client?.retryNow(),
   connectAgain: () => client?.start(),
-  older: () => current?.older(),
-  row(action, item) {
-    if (action === 'fill') current.older();
-    else current[action](item);
-    if (action !== 'fill') view.focusComposer();
-  },
   moved,
+  drafts: {
+    load: (name) => tab.get(`draft.${keyOf(name)}`) ?? '',
+    save: (name, text) => tab.set(`draft.${keyOf(name)}`, text || null),
+  },
+  app,
 });
 
 const help = new Help();
@@ -497,7 +481,7 @@ const settings = new Settings(attention, {
     self.forget();
     return view.gate.askToken();
   },
-  help: app.help,
+  help: () => help.show(),
 });
 const finder = new Finder(
   {

@@ -115,7 +115,6 @@ export const tables = {
     typingMany: { one: '{n} is typing', other: '{n} are typing' },
     topicEdit: 'Topic of this room',
     topicSetIt: 'Set a topic',
-    topicRefused: 'The topic was not set: {reason}',
     calledIn: '{name} in {room}',
     roundTrip: { one: '{n} ms', other: '{n} ms' },
     roundTripHint: 'To the server and back',
@@ -129,18 +128,53 @@ export const tables = {
     sound: 'A sound, too',
     goOut: 'Leave the chat',
     save: 'Save',
-    cancel: 'Cancel',
     done: 'Done',
     help: 'Keys and commands',
     helpSwitch: 'to another room or person',
     helpTab: 'completes a name or an emoji',
     helpUp: 'edits your last message',
     helpEscape: 'back to writing',
-    helpMe: 'says what you do',
-    helpMsg: 'writes to one person',
-    helpJoin: 'opens and leaves rooms',
-    helpTopic: 'sets the topic',
-    helpNick: 'changes your name',
+
+    // Talking: what is said, found and typed.
+    newLine: 'New',
+    tools: 'Message actions',
+    reply: 'Reply',
+    edit: 'Edit',
+    remove: 'Delete',
+    removeSure: 'Really delete?',
+    moreEmoji: 'More emoji',
+    changing: 'being changed',
+    notChanged: 'Not changed: {reason}',
+    changesLost: {
+      one: 'A change could not be made: the server no longer has the message.',
+      other: '{n} changes could not be made: the server no longer has the messages.',
+    },
+    changeRefused: 'The server refused a change ({reason}).',
+    notKept: 'The message is no longer kept.',
+    cancel: 'Cancel',
+    replying: 'Reply to {name}: {text}',
+    editing: 'Editing your message',
+    pasteLong: { one: 'Paste {n} character?', other: 'Paste {n} characters in {lines} lines?' },
+    paste: 'Paste',
+    pasteCode: 'As code',
+    suggestions: 'Suggestions',
+    search: 'Search this room',
+    closeSearch: 'Close the search',
+    searching: 'Searching older messages …',
+    found: { one: '{n} message found.', other: '{n} messages found.' },
+    foundMost: 'The latest {n} messages found.',
+    searchFailed: 'Older messages could not be searched.',
+    commandUnknown: 'There is no command “/{name}”. Write “//” to begin a message with a slash.',
+    commandUsage: 'Write: {usage}',
+    commandLine: '{usage} {help}',
+    commandMe: 'says what you do',
+    commandNick: 'changes your name',
+    commandJoin: 'opens a room',
+    commandLeave: 'leaves a room',
+    commandMsg: 'writes to one person',
+    commandTopic: 'sets the room’s topic',
+    commandSearch: 'searches this room',
+    commandHelp: 'lists the commands',
   },
   de: {
     gateLead: 'Wähle einen Namen und rede mit.',
@@ -257,7 +291,6 @@ export const tables = {
     typingMany: { one: '{n} schreibt', other: '{n} schreiben' },
     topicEdit: 'Thema dieses Raums',
     topicSetIt: 'Thema setzen',
-    topicRefused: 'Das Thema wurde nicht gesetzt: {reason}',
     calledIn: '{name} in {room}',
     roundTrip: { one: '{n} ms', other: '{n} ms' },
     roundTripHint: 'Zum Server und zurück',
@@ -271,18 +304,53 @@ export const tables = {
     sound: 'Auch mit einem Ton',
     goOut: 'Chat verlassen',
     save: 'Speichern',
-    cancel: 'Abbrechen',
     done: 'Fertig',
     help: 'Tasten und Befehle',
     helpSwitch: 'zu einem anderen Raum oder einer Person',
     helpTab: 'ergänzt einen Namen oder ein Emoji',
     helpUp: 'ändert deine letzte Nachricht',
     helpEscape: 'zurück zum Schreiben',
-    helpMe: 'sagt, was du tust',
-    helpMsg: 'schreibt einer Person',
-    helpJoin: 'öffnet und verlässt Räume',
-    helpTopic: 'setzt das Thema',
-    helpNick: 'ändert deinen Namen',
+
+    // Reden: was gesagt, gefunden und getippt wird.
+    newLine: 'Neu',
+    tools: 'Aktionen zur Nachricht',
+    reply: 'Antworten',
+    edit: 'Bearbeiten',
+    remove: 'Löschen',
+    removeSure: 'Wirklich löschen?',
+    moreEmoji: 'Mehr Emoji',
+    changing: 'wird geändert',
+    notChanged: 'Nicht geändert: {reason}',
+    changesLost: {
+      one: 'Eine Änderung war nicht möglich: Der Server hat die Nachricht nicht mehr.',
+      other: '{n} Änderungen waren nicht möglich: Der Server hat die Nachrichten nicht mehr.',
+    },
+    changeRefused: 'Der Server hat eine Änderung abgelehnt ({reason}).',
+    notKept: 'Die Nachricht ist nicht mehr aufbewahrt.',
+    cancel: 'Abbrechen',
+    replying: 'Antwort an {name}: {text}',
+    editing: 'Du bearbeitest deine Nachricht',
+    pasteLong: { one: '{n} Zeichen einfügen?', other: '{n} Zeichen in {lines} Zeilen einfügen?' },
+    paste: 'Einfügen',
+    pasteCode: 'Als Code',
+    suggestions: 'Vorschläge',
+    search: 'Diesen Raum durchsuchen',
+    closeSearch: 'Suche schließen',
+    searching: 'Ältere Nachrichten werden durchsucht …',
+    found: { one: '{n} Nachricht gefunden.', other: '{n} Nachrichten gefunden.' },
+    foundMost: 'Die neuesten {n} Nachrichten, die gefunden wurden.',
+    searchFailed: 'Ältere Nachrichten konnten nicht durchsucht werden.',
+    commandUnknown: 'Den Befehl „/{name}“ gibt es nicht. Mit „//“ beginnt eine Nachricht mit Schrägstrich.',
+    commandUsage: 'Schreib: {usage}',
+    commandLine: '{usage} {help}',
+    commandMe: 'sagt, was du tust',
+    commandNick: 'ändert deinen Namen',
+    commandJoin: 'öffnet einen Raum',
+    commandLeave: 'verlässt einen Raum',
+    commandMsg: 'schreibt einer Person',
+    commandTopic: 'setzt das Thema des Raums',
+    commandSearch: 'durchsucht diesen Raum',
+    commandHelp: 'nennt die Befehle',
   },
 };
 
@@ -305,6 +373,7 @@ const lists = new Intl.ListFormat(locale, { type: 'conjunction' });
 const clock = new Intl.DateTimeFormat(locale, { timeStyle: 'short' });
 const day = new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: 'long' });
 const dayOfYear = new Intl.DateTimeFormat(locale, { dateStyle: 'long' });
+const exact = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
 const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'medium' });
 
 /** The text for `key`, with `{name}` replaced by `vars.name`; `n` also chooses the plural. */
@@ -330,6 +399,9 @@ export function nameList(names, most = 5) {
 
 /** Hours and minutes. */
 export const clockTime = (time) => clock.format(time);
+
+/** Day, month and time to the second, short. */
+export const exactTime = (time) => exact.format(time);
 
 /** Day and time to the second. */
 export const fullTime = (time) => moment.format(time);

@@ -5,12 +5,11 @@
 // is given and tells `actions` what the reader did.
 // Tested by tests/web/page.test.mjs and look.test.mjs.
 
-import { Composer } from './composer.js';
 import { Gate } from './gate.js';
-import { Log } from './log.js';
 import { element } from './row.js';
 import { Sidebar, coarse, say } from './sidebar.js';
 import { language, nameList, named, t } from './strings.js';
+import { Talk } from './talk.js';
 
 /** Messages read out one by one; of more only the number is said. */
 const SPOKEN_MAX = 3;
@@ -31,8 +30,8 @@ function translate() {
 }
 
 /**
- * `actions`: those of the gate, the side bar, the log and the composer; and `retryNow()`,
- * `connectAgain()`, `topic(text)`, `menu()`.
+ * `actions`: those of the gate, the side bar and the conversation (talk.js); and `retryNow()`,
+ * `connectAgain()`, `topic(text)`.
  */
 export class View {
   #actions;
@@ -43,14 +42,10 @@ export class View {
   constructor(actions) {
     this.#actions = actions;
     translate();
-    this.log = new Log(byId('log'), byId('rows'), {
-      onOlder: actions.older,
-      onMoved: actions.moved,
-      onAction: actions.row,
-    });
     this.gate = new Gate(actions);
     this.sidebar = new Sidebar({ ...actions, focus: () => this.focusComposer() });
-    this.composer = new Composer(actions, this.log);
+    this.talk = new Talk(actions);
+    this.log = this.talk.log;
     this.#topicEvents();
     this.#dialogEvents();
     byId('to-end').addEventListener('click', () => {
@@ -73,7 +68,7 @@ export class View {
 
   /** Puts the cursor where one writes. */
   focusComposer() {
-    this.composer.focus();
+    this.talk.composer.focus();
   }
 
   // --- the room ------------------------------------------------------------------------------

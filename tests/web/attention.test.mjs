@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { names } from '../../src/web/attention.js';
 import { assertNoProblems, freshRoom, hears, joined, launch, openWindow, enter, person, say, startServer } from './helpers.mjs';
 
 let browser;
@@ -62,13 +61,6 @@ const look = (page, elsewhere) =>
     Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
     document.dispatchEvent(new Event('visibilitychange'));
   }, elsewhere);
-
-test('a word of its own is a mention, a part of a word is none', () => {
-  for (const text of ['ada', 'hello ada!', '@ada: look', 'ADA?', '(ada)', 'x, ada']) assert.equal(names(text, 'ada'), true, text);
-  for (const text of ['adamant', 'canada', 'ada_2', 'ada-2', 'adaé', '']) assert.equal(names(text, 'ada'), false, text);
-  assert.equal(names('well done, c++!', 'c++'), true);
-  assert.equal(names('anything', ''), false);
-});
 
 test('the title counts, and the favicon has a dot while somebody means the reader', async () => {
   const url = freshRoom(server);
