@@ -6,6 +6,8 @@
 
 import { Disconnected, ServerError, backoff } from './client.js';
 import { mentioned } from './format.js';
+import { Presence } from './presence.js';
+import { channelOf } from './rooms.js';
 import { Room, newNonce } from './store.js';
 
 /** Publications asked for at a time. */
@@ -17,15 +19,13 @@ const TRIES_MAX = 6;
 /** After a failed load, the next scrolling tries again: milliseconds. */
 const LOAD_PAUSE = 3_000;
 
-/** The channel of a room. */
-export const channelOf = (room) => `chat:${room}`;
-
 /**
  * `client`: the connection; `name`: the room's. `self`: who we are, with `nick`, `client` (our
  * id in the present connection) and `isMine(info)`. `outbox`: `{load(), save(list)}`, which keeps
  * what is unsent over a reload, and `reads`: `{load(), save(mark)}`, which keeps how far the reader has
  * read. Hooks: `onChange()`: something to draw; `onArrival(item)`: an item came that was said just
- * now or while we were away, by somebody else.
+ * now or while we were away, by somebody else; `onSent()`: the server has a message of ours;
+ * `onJoin(info)`: somebody came.
  */
 export class Session {
   /** Messages of others that the reader has not seen. Counted by whoever knows. */
@@ -47,20 +47,25 @@ export class Session {
   #failedAt = 0;
   #caughtUp = false; // the newest messages have been loaded
 
-  constructor(client, name, { self, outbox, reads, onChange, onArrival }) {
+  constructor(client, name, { self, outbox, reads, onChange, onArrival, onSent, onJoin }) {
     this.#client = client;
     this.#self = self;
     this.#outbox = outbox;
     this.#reads = reads;
-    this.#hooks = { onChange, onArrival };
+    this.#hooks = { onChange, onArrival, onSent };
     this.room = new Room(name, self.isMine, (text) => mentioned(text, self.nick));
     this.room.restore(outbox.load(), self);
+    /** Who is in the room. */
+    this.presence = new Presence(client, channelOf(name), { present: this.room.present, onChange });
     this.#subscription = client.subscribe(channelOf(name), {
       onSubscribed: (joined) => this.#subscribed(joined),
       onPublication: (pub, how) => this.#publication(pub, how),
-      onJoin: (info) => this.#changed(this.room.join(info, info.client === self.client)),
-      onLeave: (info) => this.#changed(this.room.leave(info)),
-      onLost: () => this.#changed(this.room.lost()),
+      onJoin: (info) => {
+        this.#changed(this.room.join(info, info.client === self.client), this.presence.join(info));
+        onJoin?.(info);
+      },
+      onLeave: (info) => this.#changed(this.room.leave(info), this.presence.leave(info)),
+      onLost: () => this.#changed(this.room.lost(), this.presence.lost()),
       onRefused: (error) => this.#changed((this.refused = error)),
     });
   }
@@ -177,8 +182,9 @@ export class Session {
     this.refused = null;
     this.#failedAt = 0;
     this.room.subscribed(joined);
-    const { client, nick } = this.#self;
-    this.room.join({ client, user: '', conn_info: { nick } }, true);
+    const { client, user, nick } = this.#self;
+    this.room.join({ client, user, conn_info: { nick } }, true);
+    this.presence.load();
     this.#catchUp(joined.fresh);
     this.#pump();
     this.#changed();
@@ -269,6 +275,7 @@ export class Session {
     try {
       await this.#client.request({ publish });
       this.room.accepted(item);
+      this.#hooks.onSent?.();
     } catch (error) {
       if (error instanceof Disconnected) {
         // Too big a frame is refused by closing: do not send it for ever.

@@ -43,7 +43,7 @@ export function userKey(info) {
 /** The name to show for an `info`, whatever a token may call itself: short, and without what turns
  *  the writing direction of others around; empty if it has none. */
 export function nickOf(info) {
-  const nick = info?.conn_info?.nick ?? info?.user ?? '';
+  const nick = info?.conn_info?.nick ?? info?.conn_info?.name ?? info?.user ?? '';
   if (typeof nick !== 'string' && typeof nick !== 'number') return '';
   const plain = [...String(nick).slice(0, 200).replace(TURNING, '')].slice(0, NICK_SHOWN_MAX).join('').trim();
   return UNSEEN.test(plain) ? '' : plain;

@@ -38,7 +38,8 @@ test('two windows chat: pending, sent, joins, leaves', async () => {
   assert.deepEqual(await texts(bob), ['hello bob', 'hello alice']);
   assert.deepEqual(await alice.$$eval('#people bdi', (all) => all.map((one) => one.textContent)), ['alice', 'bob']);
   await bob.close();
-  await alice.waitForFunction(() => document.querySelectorAll('#people li').length === 1);
+  await alice.waitForFunction(() => document.querySelectorAll('#people li:not(.away)').length === 1);
+  assert.deepEqual(await alice.$$eval('#people .away bdi', (all) => all.map((one) => one.textContent)), ['bob']);
   assert.match(await alice.textContent('.row.presence:last-child'), /bob.* left/u);
   assertNoProblems(alice);
   assertNoProblems(bob);
@@ -164,7 +165,7 @@ test('everything can be done with the keyboard, and the focus is seen', async ()
     stops.push(await focused());
     assert.equal(await focusSeen(), true, stops.at(-1));
   }
-  assert.deepEqual(stops.slice(0, 2), ['log', 'change-name'], stops.join());
+  assert.deepEqual(stops.slice(0, 3), ['log', 'topic-edit', 'change-name'], stops.join());
   assert.ok(stops.includes('room-name'), stops.join());
   await page.focus('#room-name');
   await keyboard.type('#other room');
