@@ -6,6 +6,10 @@
 //
 // A message is named by its position, "life:offset" (see store.js).
 
+/** Messages whose changes are known, and different reactions to one, at most. */
+const TOLD_MAX = 50_000;
+const EMOJI_MAX = 200;
+
 /** Whose an own change is, until the server has told of it. */
 const OWN = { user: 'own', mine: true };
 
@@ -77,6 +81,7 @@ export class Changes {
     if (!told) {
       told = { editedAt: -1, text: null, deleted: false, reactions: new Map() };
       this.#told.set(position, told);
+      if (this.#told.size > TOLD_MAX) this.#told.delete(this.#told.keys().next().value);
     }
     if (data.type === 'delete') told.deleted = true;
     else if (data.type === 'react') vote(told.reactions, data, by);
@@ -117,6 +122,7 @@ export class Changes {
 function vote(reactions, { emoji, on }, { user, nick, mine, offset }) {
   if (typeof emoji !== 'string' || emoji === '') return;
   const users = reactions.get(emoji) ?? new Map();
+  if (users.size === 0 && reactions.size >= EMOJI_MAX) return;
   reactions.set(emoji, users);
   if (offset < (users.get(user)?.offset ?? 0)) return;
   for (const [key, one] of users) if (mine && one.mine && one.offset <= offset) users.delete(key);

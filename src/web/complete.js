@@ -13,7 +13,7 @@ const MOST = 8;
 /**
  * What is offered unasked for `before`, the text before the cursor: `{from, list}`, where `list` is
  * `[{insert, label, hint}]` and `insert` replaces what stands behind `from`; null: nothing.
- * `names`: who is here.
+ * `names()`: who is here.
  */
 export function offered(before, names) {
   const command = /^\/(\p{L}*)$/u.exec(before);
@@ -21,7 +21,7 @@ export function offered(before, names) {
   const sign = /(?:^|\s):([a-z0-9_+-]{2,})$/iu.exec(before);
   if (sign) return some(before.length - sign[1].length - 1, emojiEntries(sign[1]));
   const at = /(?:^|\s)@(\S*)$/u.exec(before);
-  if (at) return some(before.length - at[1].length - 1, nameEntries(at[1], names, '@', ' '));
+  if (at) return some(before.length - at[1].length - 1, nameEntries(at[1], names(), '@', ' '));
   return null;
 }
 
@@ -31,7 +31,7 @@ export function asked(before, names) {
   if (word === '') return null;
   const from = before.length - word.length;
   if (word.startsWith(':')) return some(from, emojiEntries(word.slice(1)));
-  return offered(before, names) ?? some(from, nameEntries(word, names, '', from === 0 ? ': ' : ' '));
+  return offered(before, names) ?? some(from, nameEntries(word, names(), '', from === 0 ? ': ' : ' '));
 }
 
 function some(from, list) {

@@ -137,7 +137,7 @@ export class Composer {
     if (cycle?.list[1] && cycle.value === this.#text.value) {
       cycle.index = (cycle.index + 1) % cycle.list.length;
     } else {
-      cycle = asked(this.#before, this.#actions.names());
+      cycle = asked(this.#before, this.#actions.names);
       if (!cycle) return false;
       Object.assign(cycle, { index: 0, end: this.#text.selectionStart });
     }
@@ -165,7 +165,7 @@ export class Composer {
     this.#changed();
     this.#save();
     const { value } = this.#text;
-    this.#suggestions.show(offered(this.#before, this.#actions.names()));
+    this.#suggestions.show(offered(this.#before, this.#actions.names));
     if (value.trim() === '' || isCommand(value) || this.#mode?.edit) return;
     if (Date.now() - this.#typedAt < TYPING_PAUSE) return;
     this.#typedAt = Date.now();

@@ -280,6 +280,7 @@ export class Log {
   #key(event) {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!step || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (event.target.closest('pre')) return; // it scrolls by itself
     event.preventDefault();
     const rows = [...this.#rows.querySelectorAll(':scope > [tabindex]')];
     const from = rows.indexOf(event.target.closest('.row'));

@@ -109,7 +109,7 @@ test('commands reach the page with what belongs to them', async () => {
 });
 
 test('what is offered while one types, and what Tab asks for', () => {
-  const names = ['ada lovelace', 'alice', 'Bob'];
+  const names = () => ['ada lovelace', 'alice', 'Bob'];
   const inserts = (found) => found && [found.from, ...found.list.map(({ insert }) => insert)];
   assert.deepEqual(inserts(offered('/', names)), [0, ...commands.map(({ name }) => `/${name} `)].slice(0, 9));
   assert.deepEqual(inserts(offered('/to', names)), [0, '/topic ']);

@@ -317,6 +317,15 @@ test('a reaction that is refused is taken back, with a word; an accepted one hol
   assert.deepEqual(item.reactions, []);
 });
 
+test('one message has so many different reactions, and no more', () => {
+  const room = joinedRoom();
+  room.publication(message(1, 'popular', bob));
+  for (let i = 0; i < 300; i += 1) {
+    room.publication(pub(2 + i, { type: 'react', of: 1, emoji: `e${i}`, on: true }, ada));
+  }
+  assert.equal(room.at(0).reactions.length, 200);
+});
+
 test('a change cannot reach a message of an earlier life, and that is said', () => {
   const room = joinedRoom();
   room.publication(message(1, 'mine', me));
