@@ -95,9 +95,11 @@ test('who is typing shows, stops when something is said, and runs out', async ()
   await ida.press('#text', 'Enter');
   await says(hal, /^.jan. is typing$/);
   // Who thinks better of it is not typing any more.
+  let begin = Date.now();
   await jan.fill('#text', '');
   await says(hal, /^$/);
-  const begin = Date.now();
+  assert.ok(Date.now() - begin < 2_000, 'at once, not when it runs out');
+  begin = Date.now();
   await types(jan);
   await says(hal, /^.jan. is typing$/);
   await says(hal, /^$/);
