@@ -5,12 +5,11 @@
 // direct.test.mjs.
 
 import { Attention, away } from './attention.js';
-import { Bell } from './bell.js';
 import { Client, Disconnected } from './client.js';
 import { Finder } from './finder.js';
-import { Help } from './help.js';
 import { Identity } from './identity.js';
-import { allHere, othersHere } from './people.js';
+import { Bell, Typing } from './notices.js';
+import { allHere, othersHere } from './presence.js';
 import {
   LOBBY, addressOf, between, channelOf, isDirect, nameOfUser, nameProblem, partner, roomOfAddress, roomProblem, tidyRoom, tokenOfAddress,
 } from './rooms.js';
@@ -20,7 +19,6 @@ import { coarse } from './sidebar.js';
 import { local, tab } from './storage.js';
 import { newNonce, nickOf, userKey } from './store.js';
 import { named, t } from './strings.js';
-import { Typing } from './typing.js';
 import { View } from './view.js';
 
 /** Conversations that others have opened by ringing, at most. */
@@ -472,7 +470,6 @@ const view = new View({
   app,
 });
 
-const help = new Help();
 const settings = new Settings(attention, {
   nick,
   goOut() {
@@ -481,7 +478,6 @@ const settings = new Settings(attention, {
     self.forget();
     return view.gate.askToken();
   },
-  help: () => help.show(),
 });
 const finder = new Finder(
   {

@@ -1,7 +1,8 @@
-// Who is in a room.
+// Who is in a room, and the list of them for the reader.
 //
 // Owns: asking for the list when we come in, keeping it by joins and leaves, and knowing when a room
-// is too large to be listed: then only how many there are is known. It never touches the page.
+// is too large to be listed: then only how many there are is known; one entry for each person out of
+// their connections, and those who wrote and went. It never touches the page.
 // Tested by tests/web/people.test.mjs.
 
 import { ServerError } from './client.js';
@@ -14,6 +15,9 @@ const AGAIN = 30_000;
 const LARGE = LISTED_MAX / 2;
 /** A list that may be wrong is asked for again after so long: milliseconds. */
 const DOUBT = 1_000;
+/** Of those who wrote and are not here, so many are listed, found among so many messages. */
+const AWAY_MAX = 10;
+const LOOKED_AT_MAX = 200;
 
 /** `present`: the room's map from client ids to `{user, nick}`, kept here. `onChange()`: it changed. */
 export class Presence {
@@ -78,4 +82,39 @@ export class Presence {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.load(), milliseconds);
   }
+}
+
+/** Everybody in the room of `session` but us: `[{user, nick}]`. */
+export function othersHere({ room, presence }, self) {
+  const known = new Map();
+  if (!presence.known) return [];
+  for (const [id, { user, nick }] of room.present) {
+    if (id !== self.client && user !== self.user) known.set(user, { user, nick });
+  }
+  return [...known.values()];
+}
+
+/** The list of people: `{people, count, hint}`, see `Sidebar.setPeople`. */
+export function allHere(session, self, online) {
+  if (!online || !session.active) return { people: null, count: null, hint: online ? '' : 'peopleOffline' };
+  const { presence } = session;
+  const own = { user: self.user, nick: self.nick, self: true };
+  if (presence.count !== null) return { people: [own], count: presence.count, hint: 'peopleMany' };
+  const order = (a, b) => a.nick.localeCompare(b.nick);
+  const here = [own, ...othersHere(session, self).sort(order)];
+  return { people: [...here, ...authorsAway(session.room, here)], count: here.length, hint: '' };
+}
+
+/** Who wrote lately and is not among `here`. */
+function authorsAway(room, here) {
+  const seen = new Set(here.map(({ user }) => user));
+  const away = [];
+  const end = Math.max(0, room.length - LOOKED_AT_MAX);
+  for (let index = room.length - 1; index >= end && away.length < AWAY_MAX; index -= 1) {
+    const { kind, mine, user, nick } = room.at(index);
+    if ((kind !== 'message' && kind !== 'me') || mine || user.startsWith('client:') || seen.has(user)) continue;
+    seen.add(user);
+    away.push({ user, nick, away: true });
+  }
+  return away;
 }

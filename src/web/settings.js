@@ -1,23 +1,35 @@
-// The settings: our name, dark or light, notifications, the sound; and the way out.
+// The settings (our name, dark or light, notifications, the sound, the way out), and what one can do by
+// keys and commands.
 //
-// Owns: the elements in #settings. Tested by tests/web/attention.test.mjs, entry.test.mjs and
-// look.test.mjs.
+// Owns: the elements in #settings and #help. Tested by tests/web/attention.test.mjs, entry.test.mjs,
+// look.test.mjs and finder.test.mjs.
 
+import { commands } from './commands.js';
+import { element } from './row.js';
 import { local } from './storage.js';
 import { t } from './strings.js';
+
+/** Keys, and the key of their explanation. */
+const KEYS = [
+  ['Ctrl K · ⌘ K', 'helpSwitch'],
+  ['Tab', 'helpTab'],
+  ['↑', 'helpUp'],
+  ['Esc', 'helpEscape'],
+];
 
 const byId = (id) => document.getElementById(id);
 
 /**
  * `attention`: see attention.js. `actions`: `nick(name)` resolves with the key of a problem, or null;
- * `goOut()`: back to the gate; `help()`.
+ * `goOut()`: back to the gate.
  */
 export class Settings {
   #dialog = byId('settings');
   #attention;
 
-  constructor(attention, { nick, goOut, help }) {
+  constructor(attention, { nick, goOut }) {
     this.#attention = attention;
+    const help = new Help();
     byId('name-form').addEventListener('submit', async (event) => {
       event.preventDefault();
       const problem = await nick(byId('own-name').value);
@@ -39,7 +51,7 @@ export class Settings {
     byId('sound').addEventListener('change', (event) => attention.setSounds(event.target.checked));
     byId('help-open').addEventListener('click', () => {
       this.#dialog.close();
-      help();
+      help.show();
     });
     byId('go-out').addEventListener('click', () => {
       this.#dialog.close();
@@ -65,5 +77,20 @@ export class Settings {
     byId('name-problem').textContent = problem ? t(problem) : '';
     byId('own-name').setAttribute('aria-invalid', String(Boolean(problem)));
     if (problem) byId('own-name').focus();
+  }
+}
+
+/** The list of keys and commands. */
+class Help {
+  #dialog = byId('help');
+
+  constructor() {
+    const all = [...KEYS, ...commands.map(({ usage, help }) => [usage, help])];
+    const lines = all.flatMap(([keys, word]) => [element('dt', '', element('kbd', '', keys)), element('dd', '', t(word))]);
+    byId('help-list').replaceChildren(...lines);
+  }
+
+  show() {
+    if (!this.#dialog.open) this.#dialog.showModal();
   }
 }

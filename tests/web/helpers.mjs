@@ -97,6 +97,9 @@ const TYPES = {
   '.svg': 'image/svg+xml',
 };
 
+/** The style sheets, which the server serves as one (the table in src/http/page.rs). */
+const STYLES = ['style.css', 'frame.css', 'log.css', 'composer.css', 'dialogs.css'];
+
 /** Has `context` take the page's files from the folder RINGCHAT_WEB, if that is set, so that a change
  *  of the page needs no build. The security policy is still the server's. */
 async function fromFolder(context) {
@@ -104,14 +107,16 @@ async function fromFolder(context) {
   if (!folder) return;
   await context.route('**/*', async (route) => {
     const { pathname } = new URL(route.request().url());
-    const file = join(folder, pathname === '/' ? 'index.html' : basename(pathname));
+    const name = pathname === '/' ? 'index.html' : basename(pathname);
+    const file = join(folder, name);
     if (!existsSync(file)) return route.continue();
+    const files = name === 'style.css' ? STYLES.map((style) => join(folder, style)) : [file];
     const served = await route.fetch({ url: new URL('/', route.request().url()).href });
     const headers = {
       'content-type': TYPES[extname(file)],
       'content-security-policy': served.headers()['content-security-policy'] ?? '',
     };
-    return route.fulfill({ status: 200, headers, body: readFileSync(file) });
+    return route.fulfill({ status: 200, headers, body: files.map((one) => readFileSync(one, 'utf8')).join('') });
   });
 }
 
