@@ -69,7 +69,6 @@ const FILES: &[Embedded] = &[
             web!("dialogs.css"),
         ],
     ),
-    ("/suggestions.js", JS, &[web!("suggestions.js")]),
     ("/talk.js", JS, &[web!("talk.js")]),
     ("/theme.js", JS, &[web!("theme.js")]),
     ("/tools.js", JS, &[web!("tools.js")]),

@@ -5,11 +5,10 @@
 // tests/web/page.test.mjs and composer.test.mjs.
 
 import { isCommand } from './commands.js';
-import { asked, offered } from './complete.js';
+import { Suggestions, asked, offered } from './complete.js';
 import { button, element, excerpt } from './row.js';
 import { named, t } from './strings.js';
 import { TEXT_BYTES_MAX, textBytes } from './store.js';
-import { Suggestions } from './suggestions.js';
 
 /** A paste of more characters or lines than these asks first. */
 const PASTE_CHARS_MAX = 2_000;

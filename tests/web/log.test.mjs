@@ -84,7 +84,8 @@ test('ten thousand messages in memory: drawing stays quick', async () => {
     log.className = 'log';
     rows.className = 'rows';
     log.append(rows);
-    document.querySelector('.stage').replaceChildren(log);
+    document.getElementById('log').hidden = true;
+    document.querySelector('.stage').append(log);
     const view = new Log(log, rows, { onOlder() {}, onMoved() {}, onAction() {} });
     const room = new Room('x');
     room.subscribed({ fresh: true, recovered: false, epoch: 'e', offset: 0 });
@@ -100,12 +101,27 @@ test('ten thousand messages in memory: drawing stays quick', async () => {
       longest = Math.max(longest, performance.now() - frame);
     }
     const took = performance.now() - begin;
-    return { took, longest, rows: rows.childElementCount, last: rows.lastChild.textContent, total: room.length };
+    const { textContent: last } = rows.lastChild;
+    // All the way up, as fast as a wheel turns.
+    const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+    let most = 0;
+    let steps = 0;
+    for (; steps < 2_000 && !rows.firstChild.textContent.endsWith('message 1'); steps += 1) {
+      const step = performance.now();
+      log.scrollTop -= 1_500;
+      log.dispatchEvent(new Event('scroll'));
+      most = Math.max(most, rows.childElementCount);
+      longest = Math.max(longest, performance.now() - step);
+      await frame();
+    }
+    return { took, longest, steps, rows: most, last, first: rows.firstChild.textContent, total: room.length };
   });
   assert.equal(result.total, 10_000);
   assert.ok(result.rows <= 400, `${result.rows} rows`);
   assert.match(result.last, /message 10000/);
-  console.log(`10,000 messages, drawn 100 times: ${Math.round(result.took)} ms, longest ${Math.round(result.longest)} ms`);
+  assert.match(result.first, /message 1$/);
+  assert.ok(result.longest < 2_000, `${result.longest} ms: more than a busy machine explains`);
+  console.log(`10,000 messages, drawn 100 times: ${Math.round(result.took)} ms, then scrolled through in ${result.steps} steps, longest ${Math.round(result.longest)} ms`);
   assertNoProblems(page);
 });
 
@@ -220,17 +236,34 @@ test('two hundred messages a second: the page stays quick', async () => {
     window.longTasks = [];
     new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
   });
+  // Who reads what was said before is not disturbed.
+  await wes.evaluate(burst, { url, name: 'before', prefix: 'b', each: 100 });
+  const xen = await person(browser, url, 'xen');
+  await hears(xen, 'b99');
+  const place = () => xen.evaluate(() => {
+    const node = [...document.querySelectorAll('#rows .text')].find((one) => one.textContent === 'b50');
+    return node?.getBoundingClientRect().top;
+  });
+  await xen.evaluate(() => {
+    [...document.querySelectorAll('#rows .text')].find((one) => one.textContent === 'b50').scrollIntoView();
+  });
+  await xen.waitForSelector('#to-end:not([hidden])');
+  const stood = await place();
   const seconds = 5;
   await wes.evaluate(stream, { url, rate: 200, seconds });
   await hears(vic, `s${200 * seconds - 1}`);
   await say(vic, 'still here');
   await hears(wes, 'still here');
+  await xen.waitForFunction(() => document.getElementById('to-end').textContent === '1,001 new messages');
+  assert.ok(Math.abs((await place()) - stood) < 2, `${stood} ${await place()}`);
   const tasks = await vic.evaluate(() => window.longTasks);
   const total = tasks.reduce((sum, one) => sum + one, 0);
   const longest = Math.max(0, ...tasks);
   console.log(`200 messages a second for ${seconds} s: ${tasks.length} long tasks, ${Math.round(total)} ms in all, the longest ${Math.round(longest)} ms`);
-  assert.ok(total < seconds * 1_000 * 0.2, `${tasks}`);
-  assert.ok(longest < 400, `${tasks}`);
+  // Far above what is measured on a machine at rest: other work on it must not fail the test, a
+  // page that stands still must.
+  assert.ok(total < seconds * 1_000 * 0.6, `${tasks}`);
+  assert.ok(longest < 1_500, `${tasks}`);
   assert.ok((await vic.locator('#rows > div').count()) <= 400);
   assertNoProblems(vic);
 });

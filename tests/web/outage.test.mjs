@@ -59,6 +59,7 @@ test('nothing is lost and nothing doubled when the server is restarted in mid-co
       assert.equal(await page.textContent('#self-nick'), page === ivan ? 'ivan' : 'judy');
       assertNoProblems(page, [REFUSED]);
     }
+    assert.deepEqual(await texts(judy), await texts(ivan));
     await speak(judy, 'judy', 1);
     await hears(ivan, said.judy.at(-1));
     await screenshot(ivan, 'after-restart');

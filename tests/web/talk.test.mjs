@@ -38,6 +38,8 @@ test('reply, edit, delete and react with the mouse: three windows show the same'
   await hears(ben, 'a secret');
   await hears(cat, 'a secret');
   await use(ben, 'teh plan', '[data-action=reply]');
+  await row(ben, 'teh plan').locator('.text').hover();
+  assert.match(await ben.textContent('.tools .when'), /\b20\d\d\b.*\d:\d\d:\d\d/); // to the second
   assert.match(await ben.textContent('#composer-bar'), /Reply to .*ann.*teh plan/u);
   await say(ben, 'I like it');
   await hears(cat, 'I like it');
@@ -261,6 +263,36 @@ test('slash commands: completed, done, or said to be none', async () => {
   assert.deepEqual(await texts(nia), ['/me is how it is written', '/usr/bin is a path']);
   assertNoProblems(mo);
   assertNoProblems(nia);
+});
+
+test('slash commands: names, rooms, one person, help', async () => {
+  const url = freshRoom(server);
+  const [pia, rob] = [await person(browser, url, 'pia'), await person(browser, url, 'rob')];
+  const room = (page) => page.textContent('#room-title');
+  await say(pia, '/nick pia b');
+  await pia.waitForFunction(() => document.getElementById('self-nick').textContent === 'pia b');
+  await say(pia, 'renamed');
+  await hears(rob, 'renamed');
+  assert.equal(await rob.textContent('.row.message .nick'), 'pia b');
+  assert.equal(await pia.locator('.row.message.mine').count(), 1);
+  await say(pia, '/nick a:b');
+  await pia.waitForFunction(() => document.getElementById('composer-problem').textContent !== '');
+  assert.equal(await pia.inputValue('#text'), '/nick a:b');
+  const before = await room(pia);
+  await say(pia, '/join commands-aside');
+  await pia.waitForFunction(() => document.getElementById('room-title').textContent === 'commands-aside');
+  await joined(pia);
+  await say(pia, '/leave');
+  await pia.waitForFunction((title) => document.getElementById('room-title').textContent === title, before);
+  assert.equal(await pia.locator('#rooms a[href="#commands-aside"]').count(), 0);
+  await say(pia, '/msg rob just between us');
+  await pia.waitForFunction(() => document.getElementById('room-title').textContent === 'rob');
+  await hears(pia, 'just between us');
+  assert.deepEqual(await texts(rob), ['renamed']);
+  await say(pia, '/help');
+  await pia.waitForFunction(() => /\/topic/.test(document.body.innerText));
+  assertNoProblems(pia);
+  assertNoProblems(rob);
 });
 
 test('what is shown about messages can be read, in light and in dark, at 320 pixels, in German', async () => {
