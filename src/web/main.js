@@ -11,7 +11,7 @@ import { Identity } from './identity.js';
 import { Bell, Typing } from './notices.js';
 import { allHere, othersHere } from './presence.js';
 import {
-  LOBBY, addressOf, between, channelOf, isDirect, nameOfUser, nameProblem, partner, roomOfAddress, roomProblem, tidyRoom, tokenOfAddress,
+  LOBBY, addressOf, between, channelOf, isDirect, isUser, nameOfUser, nameProblem, partner, roomOfAddress, roomProblem, tidyRoom, tokenOfAddress,
 } from './rooms.js';
 import { Session } from './session.js';
 import { Settings } from './settings.js';
@@ -23,6 +23,8 @@ import { View } from './view.js';
 
 /** Conversations that others have opened by ringing, at most. */
 const RUNG_MAX = 50;
+/** People whose names are remembered, at most. */
+const KNOWN_MAX = 2_000;
 /** Errors of the server: unauthorized, permission denied, token expired, invalid token. */
 const UNAUTHORIZED = 101;
 const DENIED = 103;
@@ -39,6 +41,7 @@ let bell = null;
 let current = null;
 let connection = { state: 'connecting' };
 let everOnline = false;
+let visitor = null; // asks whether guests may come in
 
 // --- names of rooms ----------------------------------------------------------------------------
 
@@ -58,6 +61,14 @@ function userCalled(name) {
   const known = [...nicks].find(([, nick]) => nick.toLocaleLowerCase() === name.toLocaleLowerCase());
   if (known) return known[0];
   return self.token || name.startsWith('~') ? name : `~${name}`;
+}
+
+/** Remembers what a user is called; of very many, the latest. */
+function know(user, nick) {
+  if (user.startsWith('client:')) return; // nobody that one could write to
+  nicks.delete(user);
+  nicks.set(user, nick);
+  if (nicks.size > KNOWN_MAX) nicks.delete(nicks.keys().next().value);
 }
 
 /** What to call a room. */
@@ -143,7 +154,7 @@ const askName = (reason) => view.gate.askName(local.get('nick') ?? '', roomOfAdd
 
 /** Asks the server, by a visit without a name, whether it takes guests; says so if it does not. */
 function probe() {
-  const visitor = new Client(url, {
+  visitor = new Client(url, {
     data: () => ({ nick: `visitor ${newNonce().slice(0, 12)}` }),
     onConnected: () => visitor.stop(),
     onState: (state, { code }) => state === 'closed' && code === UNAUTHORIZED && !client && view.gate.askToken(),
@@ -153,6 +164,7 @@ function probe() {
 
 /** Goes in, as `self` is by now. */
 function start() {
+  visitor?.stop();
   everOnline = false;
   connection = { state: 'connecting' };
   client = makeClient();
@@ -221,12 +233,17 @@ function show(name) {
   draw();
 }
 
+/** Leaves a room. Returns the key of why it cannot be left, or null. */
 function leave(name) {
-  sessions.get(name)?.leave();
+  const session = sessions.get(name);
+  const last = sessions.size === 1 && name === LOBBY;
+  if (!session || last || session.room.unsent.length > 0) return 'cannotLeave';
+  session.leave();
   sessions.delete(name);
   keepRooms();
-  if (current?.room.name === name) go([...sessions.keys()].at(-1) ?? LOBBY);
+  if (session === current) go([...sessions.keys()].at(-1) ?? LOBBY);
   draw();
+  return null;
 }
 
 function arrived(session, item) {
@@ -262,10 +279,10 @@ function moved() {
 
 /** Somebody has written to us alone, or says so: their room is listed once there is something in it. */
 function rung(info) {
-  nicks.set(info.user, nickOf(info));
+  know(info.user, nickOf(info));
   const name = between(self.user, info.user);
   const open = [...sessions.values()].filter((session) => session.rung).length;
-  if (self.isMine(info) || /[,#]/.test(info.user) || sessions.has(name) || open >= RUNG_MAX) return;
+  if (self.isMine(info) || !isUser(info.user) || sessions.has(name) || open >= RUNG_MAX) return;
   openSession(name).rung = true;
 }
 
@@ -329,7 +346,7 @@ function drawFrame() {
 function drawNow() {
   const { room, unread, refused } = current;
   const online = connection.state === 'online';
-  for (const { user, nick } of room.present.values()) nicks.set(user, nick);
+  for (const { user, nick } of room.present.values()) know(user, nick);
   const rooms = roomsToList();
   const sum = (what) => rooms.reduce((total, entry) => total + entry[what], 0);
   attention.show({ unread: sum('unread'), calls: sum('calls'), title: titleOf(current) });
@@ -350,8 +367,15 @@ function drawNow() {
   });
 }
 
+/** Everybody in one of our rooms, once. */
+function othersAnywhere() {
+  const all = [...sessions.values()].flatMap((session) => othersHere(session, self));
+  return [...new Map(all.map((one) => [one.user, one])).values()];
+}
+
 function roomsToList() {
   const shown = listed();
+  const here = new Set(othersAnywhere().map(({ user }) => user));
   return shown.map((session) => {
     const { room, unread } = session;
     const direct = isDirect(room.name);
@@ -362,7 +386,7 @@ function roomsToList() {
       href: addressOf(room.name, self.user),
       direct,
       user,
-      online: direct && [...sessions.values()].some((other) => othersHere(other, self).some((one) => one.user === user)),
+      online: here.has(user),
       unread,
       calls: direct ? unread : room.mentions,
       current: session === current,
@@ -483,7 +507,7 @@ const finder = new Finder(
   {
     open: visit,
     rooms: roomsToList,
-    people: () => [...sessions.values()].flatMap((session) => othersHere(session, self)),
+    people: () => othersAnywhere().filter(({ user }) => isUser(user)),
     publicRooms: () => client.rpc('rooms'),
   },
   { switcher: document.getElementById('switcher'), browser: document.getElementById('browser') },

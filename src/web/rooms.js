@@ -35,6 +35,9 @@ export const between = (a, b) => `#${[a, b].sort().join(',')}`;
 /** Is it a conversation between two people? */
 export const isDirect = (name) => name.startsWith('#');
 
+/** Can one talk to this user alone? (An anonymous one has no id that outlives the connection.) */
+export const isUser = (user) => user !== '' && !/[,:#]/.test(user);
+
 /** The channel of a room on the server. */
 export const channelOf = (name) => `${isDirect(name) ? 'dm' : 'chat'}:${name}`;
 

@@ -3,6 +3,7 @@
 // Owns: the elements in #panel. On narrow pages it lies over the room. It never decides anything: it
 // shows what it is given and tells `actions`. Tested by tests/web/page.test.mjs and finder.test.mjs.
 
+import { isUser } from './rooms.js';
 import { element, hue, initials } from './row.js';
 import { t } from './strings.js';
 
@@ -185,7 +186,7 @@ function personOf({ user, nick, self, away }) {
   avatar.ariaHidden = 'true';
   const name = element('bdi', '', nick || t('someone'));
   const state = element('span', 'unseen', t(away ? 'isAway' : 'isHere'));
-  const writable = !self && !user.startsWith('client:') && !/[,:#]/.test(user);
+  const writable = !self && isUser(user);
   if (!writable) {
     const you = self ? [' ', element('span', 'you', `(${t('you')})`)] : [];
     return element('li', away ? 'away' : '', avatar, name, ...you, state);

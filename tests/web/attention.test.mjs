@@ -96,6 +96,13 @@ test('notifications: off at first; then for mentions and direct messages, only w
   await cem.click('#settings [data-close]');
   await say(dan, 'cem, I see you reading');
   await hears(cem, 'cem, I see you reading');
+  await cem.evaluate(() => (location.hash = '#elsewhere'));
+  await cem.waitForFunction(() => document.getElementById('room-title').textContent === 'elsewhere');
+  await say(dan, 'cem, in the other room');
+  await cem.waitForSelector('#rooms .badge.call');
+  assert.deepEqual(await notified(), []);
+  await cem.goBack();
+  await hears(cem, 'cem, in the other room');
   await look(cem, true);
   await say(dan, 'nobody in particular');
   await hears(cem, 'nobody in particular');

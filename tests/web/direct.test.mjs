@@ -139,6 +139,15 @@ test('slash commands: /msg, /leave, /nick, /join', async () => {
   await say(jan, `/leave ${room}`);
   await jan.waitForFunction(() => document.querySelectorAll('#rooms li').length === 1);
   assert.equal(await jan.textContent('#room-title'), 'side room');
+  await say(jan, '/leave nowhere');
+  await jan.waitForFunction(() => /not in this room/.test(document.getElementById('composer-problem').textContent));
+  // The last one leads to the lobby, which stays.
+  await say(jan, '/leave');
+  await inRoom(jan, 'lobby');
+  await say(jan, '/leave');
+  await jan.waitForFunction(() => /cannot be left/.test(document.getElementById('composer-problem').textContent));
+  await say(jan, 'still talking');
+  await hears(jan, 'still talking');
   await say(jan, '/msg "jan the second" hm');
   await jan.waitForFunction(() => /nobody to talk to/.test(document.getElementById('composer-problem').textContent));
   for (const page of [jan, kim]) assertNoProblems(page);

@@ -71,12 +71,18 @@ test('the quick switcher: unread rooms first, people, arrows and Enter', async (
     await page.press('#room-name', 'Enter');
     await inRoom(page, room);
   }
+  await eve.fill('#room-name', 'switch-a');
+  await eve.press('#room-name', 'Enter');
+  await inRoom(eve, 'switch-a');
+  await eve.goBack();
+  await inRoom(eve, 'switch-b');
   await say(eve, 'news');
   await page.waitForSelector('#rooms .badge');
   await page.keyboard.press('Control+k');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'switcher-text');
   assert.deepEqual((await options(page, 'switcher-list')).slice(0, 3), ['# switch-b 1', '# switch-c', '# switch-a']);
   await offered(page, 'switcher-list', /@eve/);
+  assert.equal((await options(page, 'switcher-list')).filter((text) => /eve/.test(text)).length, 1, 'in two rooms, once in the list');
   const active = () => page.evaluate(() => document.getElementById(document.getElementById('switcher-text').getAttribute('aria-activedescendant')).textContent);
   assert.match(await active(), /switch-b/);
   await page.keyboard.press('ArrowDown');
