@@ -165,10 +165,16 @@ export class Composer {
     this.#save();
     const { value } = this.#text;
     this.#suggestions.show(offered(this.#before, this.#actions.names));
+    if (value === '') this.#stoppedTyping();
     if (value.trim() === '' || isCommand(value) || this.#mode?.edit) return;
     if (Date.now() - this.#typedAt < TYPING_PAUSE) return;
     this.#typedAt = Date.now();
     this.#actions.typing(true);
+  }
+
+  #stoppedTyping() {
+    if (this.#typedAt) this.#actions.typing(false);
+    this.#typedAt = 0;
   }
 
   #set(text) {
@@ -214,8 +220,7 @@ export class Composer {
     }
     this.#set('');
     this.#save();
-    if (this.#typedAt) this.#actions.typing(false);
-    this.#typedAt = 0;
+    this.#stoppedTyping();
     if (isCommand(text)) {
       this.#command(text);
       return;

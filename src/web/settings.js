@@ -1,21 +1,10 @@
-// The settings (our name, dark or light, notifications, the sound, the way out), and what one can do by
-// keys and commands.
+// The settings: our name, dark or light, notifications, the sound; and the way out.
 //
-// Owns: the elements in #settings and #help. Tested by tests/web/attention.test.mjs, entry.test.mjs,
-// look.test.mjs and finder.test.mjs.
+// Owns: the elements in #settings. Tested by tests/web/attention.test.mjs, entry.test.mjs and
+// look.test.mjs.
 
-import { commands } from './commands.js';
-import { element } from './row.js';
 import { local } from './storage.js';
 import { t } from './strings.js';
-
-/** Keys, and the key of their explanation. */
-const KEYS = [
-  ['Ctrl K · ⌘ K', 'helpSwitch'],
-  ['Tab', 'helpTab'],
-  ['↑', 'helpUp'],
-  ['Esc', 'helpEscape'],
-];
 
 const byId = (id) => document.getElementById(id);
 
@@ -29,7 +18,6 @@ export class Settings {
 
   constructor(attention, { nick, goOut }) {
     this.#attention = attention;
-    const help = new Help();
     byId('name-form').addEventListener('submit', async (event) => {
       event.preventDefault();
       const problem = await nick(byId('own-name').value);
@@ -49,10 +37,6 @@ export class Settings {
       byId('notify-problem').textContent = wanted && !notify.checked ? t('notifyDenied') : '';
     });
     byId('sound').addEventListener('change', (event) => attention.setSounds(event.target.checked));
-    byId('help-open').addEventListener('click', () => {
-      this.#dialog.close();
-      help.show();
-    });
     byId('go-out').addEventListener('click', () => {
       this.#dialog.close();
       goOut();
@@ -77,20 +61,5 @@ export class Settings {
     byId('name-problem').textContent = problem ? t(problem) : '';
     byId('own-name').setAttribute('aria-invalid', String(Boolean(problem)));
     if (problem) byId('own-name').focus();
-  }
-}
-
-/** The list of keys and commands. */
-class Help {
-  #dialog = byId('help');
-
-  constructor() {
-    const all = [...KEYS, ...commands.map(({ usage, help }) => [usage, help])];
-    const lines = all.flatMap(([keys, word]) => [element('dt', '', element('kbd', '', keys)), element('dd', '', t(word))]);
-    byId('help-list').replaceChildren(...lines);
-  }
-
-  show() {
-    if (!this.#dialog.open) this.#dialog.showModal();
   }
 }

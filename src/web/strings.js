@@ -129,11 +129,6 @@ export const tables = {
     goOut: 'Leave the chat',
     save: 'Save',
     done: 'Done',
-    help: 'Keys and commands',
-    helpSwitch: 'to another room or person',
-    helpTab: 'completes a name or an emoji',
-    helpUp: 'edits your last message',
-    helpEscape: 'back to writing',
 
     // Talking: what is said, found and typed.
     newLine: 'New',
@@ -305,11 +300,6 @@ export const tables = {
     goOut: 'Chat verlassen',
     save: 'Speichern',
     done: 'Fertig',
-    help: 'Tasten und Befehle',
-    helpSwitch: 'zu einem anderen Raum oder einer Person',
-    helpTab: 'ergänzt einen Namen oder ein Emoji',
-    helpUp: 'ändert deine letzte Nachricht',
-    helpEscape: 'zurück zum Schreiben',
 
     // Reden: was gesagt, gefunden und getippt wird.
     newLine: 'Neu',

@@ -114,3 +114,32 @@ test('by name: @somebody in the field for rooms, and as an address', async () =>
   assert.equal(await hal.evaluate(() => document.getElementById('room-name').validationMessage), 'There is nobody to talk to here.');
   for (const page of [hal, ida]) assertNoProblems(page);
 });
+
+test('slash commands: /msg, /leave, /nick, /join', async () => {
+  const url = freshRoom(server);
+  const room = decodeURIComponent(new URL(url).hash.slice(1));
+  const jan = await person(browser, url, 'jan');
+  const kim = await person(browser, url, 'kim');
+  await jan.waitForSelector('#people button[data-user="~kim"]');
+  await say(jan, '/msg kim hello there');
+  await inRoom(jan, 'kim');
+  await kim.waitForSelector('#directs .badge.call');
+  await kim.click('#directs a');
+  await inRoom(kim, 'jan');
+  await hears(kim, 'hello there');
+  await say(jan, '/leave');
+  await inRoom(jan, room);
+  assert.deepEqual(await directs(jan), []);
+  await say(jan, '/nick a:b');
+  await jan.waitForFunction(() => /no “:”/.test(document.getElementById('composer-problem').textContent));
+  await say(jan, '/nick jan the second');
+  await jan.waitForFunction(() => document.getElementById('self-nick').textContent === 'jan the second');
+  await say(jan, '/join side room');
+  await inRoom(jan, 'side room');
+  await say(jan, `/leave ${room}`);
+  await jan.waitForFunction(() => document.querySelectorAll('#rooms li').length === 1);
+  assert.equal(await jan.textContent('#room-title'), 'side room');
+  await say(jan, '/msg "jan the second" hm');
+  await jan.waitForFunction(() => /nobody to talk to/.test(document.getElementById('composer-problem').textContent));
+  for (const page of [jan, kim]) assertNoProblems(page);
+});

@@ -1,4 +1,4 @@
-// Rooms: the side bar, mention badges, the browser of public rooms, the quick switcher, topics, help.
+// Rooms: the side bar, mention badges, the browser of public rooms, the quick switcher, topics.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
@@ -137,15 +137,4 @@ test('the topic: everybody sees the new one, who comes later as well', async () 
   await say(jan, 'seen');
   await hears(ida, 'seen');
   for (const page of [hal, ida, jan]) assertNoProblems(page);
-});
-
-test('keys and commands are written down', async () => {
-  const page = await person(browser, `${server.url}#help`, 'kai');
-  await page.click('#change-name');
-  await page.click('#help-open');
-  await page.waitForSelector('#help[open]');
-  assert.match(await page.textContent('#help-list'), /\/topic/);
-  await page.click('#help [data-close]');
-  assert.equal(await page.locator('#help').isVisible(), false);
-  assertNoProblems(page);
 });

@@ -105,7 +105,7 @@ const STYLES = ['style.css', 'frame.css', 'log.css', 'composer.css', 'dialogs.cs
 async function fromFolder(context) {
   const folder = process.env.RINGCHAT_WEB;
   if (!folder) return;
-  await context.route('**/*', async (route) => {
+  const answer = async (route) => {
     const { pathname } = new URL(route.request().url());
     const name = pathname === '/' ? 'index.html' : basename(pathname);
     const file = join(folder, name);
@@ -117,7 +117,12 @@ async function fromFolder(context) {
       'content-security-policy': served.headers()['content-security-policy'] ?? '',
     };
     return route.fulfill({ status: 200, headers, body: files.map((one) => readFileSync(one, 'utf8')).join('') });
-  });
+  };
+  // A window may be closed while its icon is under way.
+  const unlessClosed = (error) => {
+    if (!/closed|disposed/.test(error.message)) throw error;
+  };
+  await context.route('**/*', (route) => answer(route).catch(unlessClosed));
 }
 
 /**

@@ -236,6 +236,32 @@ test('rooms: another by its address, unread counts, leaving', async () => {
   assertNoProblems(page);
 });
 
+test('the state line: round trip, then a countdown and a button for who will not wait', async () => {
+  const page = await person(browser, freshRoom(server), 'uma');
+  await page.waitForFunction(() => /^\d+ ms$/.test(document.getElementById('round-trip').textContent));
+  assert.equal(await page.textContent('#state'), 'Online');
+  assert.equal(await page.locator('#outage').isVisible(), false);
+  // Read out is the state, not every new figure.
+  assert.equal(await page.evaluate(() => Boolean(document.getElementById('round-trip').closest('[role=status]'))), false);
+  await page.evaluate(() => {
+    Math.random = () => 0.999; // the longest pauses that there are
+    window.socketsCut = true;
+    window.sockets.forEach((socket) => socket.close());
+  });
+  await page.waitForFunction(() => document.getElementById('state').textContent === 'Offline');
+  assert.equal(await page.textContent('#round-trip'), '');
+  const seconds = (least) =>
+    page.waitForFunction((from) => Number(/Next try in (\d+) second/.exec(document.getElementById('outage-next').textContent)?.[1]) >= from, least);
+  await seconds(4);
+  const shown = Number(/(\d+) second/.exec(await page.textContent('#outage-next'))[1]);
+  await page.waitForFunction((before) => Number(/(\d+) second/.exec(document.getElementById('outage-next').textContent)?.[1]) < before, shown);
+  await page.evaluate(() => (window.socketsCut = false));
+  await page.click('#outage-button');
+  await page.waitForFunction(() => document.getElementById('state').textContent === 'Online');
+  assert.equal(await page.locator('#outage').isVisible(), false);
+  assertNoProblems(page);
+});
+
 test('edits, deletes and reactions of others show', async () => {
   const url = freshRoom(server);
   const sam = await person(browser, url, 'sam');

@@ -84,13 +84,7 @@ test('who is typing shows, stops when something is said, and runs out', async ()
   const hal = await person(browser, url, 'hal');
   const ida = await person(browser, url, 'ida');
   const jan = await person(browser, url, 'jan');
-  const channel = `typing:${new URL(url).hash.slice(1)}`;
-  // As the composer does, over the page's own connection.
-  const types = (page, on = true) =>
-    page.evaluate(([room, word]) => {
-      const command = { id: 800_000 + Math.floor(Math.random() * 1e5), publish: { channel: room, data: { type: 'typing', on: word } } };
-      window.sockets.at(-1).send(JSON.stringify(command));
-    }, [channel, on]);
+  const types = (page) => page.type('#text', 'w');
   const says = (page, pattern) =>
     page.waitForFunction((source) => new RegExp(source, 'u').test(document.getElementById('typing').textContent), pattern.source);
   await types(ida);
@@ -98,11 +92,14 @@ test('who is typing shows, stops when something is said, and runs out', async ()
   await types(jan);
   await says(hal, /^.ida. and .jan. are typing$/);
   await says(ida, /^.jan. is typing$/);
-  await say(ida, 'there');
+  await ida.press('#text', 'Enter');
   await says(hal, /^.jan. is typing$/);
-  await types(jan, false);
+  // Who thinks better of it is not typing any more.
+  let begin = Date.now();
+  await jan.fill('#text', '');
   await says(hal, /^$/);
-  const begin = Date.now();
+  assert.ok(Date.now() - begin < 2_000, 'at once, not when it runs out');
+  begin = Date.now();
   await types(jan);
   await says(hal, /^.jan. is typing$/);
   await says(hal, /^$/);
