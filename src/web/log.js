@@ -224,7 +224,16 @@ export class Log {
       row.time = item.time;
       row.day = item.time === undefined ? null : new Date(item.time).toDateString();
     }
+    const focused = row.body.contains(document.activeElement) ? document.activeElement.dataset : null;
     row.body.replaceChildren(...rowContent(item, this.#context));
+    if (focused) this.#refocus(row, focused);
+  }
+
+  /** The focus stays at the button that had it, or at the message. */
+  #refocus({ node, body }, { action, emoji }) {
+    const buttons = [...body.querySelectorAll('button')];
+    const same = buttons.find(({ dataset }) => dataset.action === action && dataset.emoji === emoji);
+    (same ?? node).focus({ preventScroll: true });
   }
 
   /** Head and lines above depend on what stands before. */
