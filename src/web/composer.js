@@ -45,6 +45,7 @@ export class Composer {
 
   /** Another room, with what was begun to be written there. */
   show(draft) {
+    this.#typedAt = 0;
     this.#mode = null;
     this.#bar();
     this.#set(draft);

@@ -11,6 +11,8 @@ import { dayName, t } from './strings.js';
 /** Rows added at a time, and rows kept on the page at most. */
 const PAGE = 100;
 const ROWS_MAX = 400;
+/** Rows shown before the line at which a reader goes on. */
+const ROWS_BEFORE = 20;
 /** Pixels: nearer to an edge than this, more rows are put there. */
 const NEAR = 800;
 /** Pixels from the end within which the reader counts as being there. */
@@ -129,9 +131,11 @@ export class Log {
     const total = room.length;
     let start = room.indexOf(this.#first);
     if (start < 0) start = Math.max(0, total - PAGE);
+    const left = this.#seeking ? room.indexOf(room.firstNew) : -1; // where the reader left off
+    if (left >= 0) start = Math.min(start, Math.max(0, left - ROWS_BEFORE));
     let end = this.#pinned ? total : Math.min(total, start + this.#count);
     if (end - start > ROWS_MAX) {
-      if (this.#atEnd) start = end - 2 * PAGE;
+      if (this.#atEnd && left < 0) start = end - 2 * PAGE;
       else end = start + ROWS_MAX;
     }
     this.#window(start, end);
@@ -220,7 +224,16 @@ export class Log {
       row.time = item.time;
       row.day = item.time === undefined ? null : new Date(item.time).toDateString();
     }
+    const focused = row.body.contains(document.activeElement) ? document.activeElement.dataset : null;
     row.body.replaceChildren(...rowContent(item, this.#context));
+    if (focused) this.#refocus(row, focused);
+  }
+
+  /** The focus stays at the button that had it, or at the message. */
+  #refocus({ node, body }, { action, emoji }) {
+    const buttons = [...body.querySelectorAll('button')];
+    const same = buttons.find(({ dataset }) => dataset.action === action && dataset.emoji === emoji);
+    (same ?? node).focus({ preventScroll: true });
   }
 
   /** Head and lines above depend on what stands before. */

@@ -99,7 +99,7 @@ export class Search {
       return turn === this.#turn && this.#shown.size < FOUND_MAX;
     };
     await session.reach(null, 0, goOn);
-    if (turn === this.#turn) this.#draw(false, session.loadFailed);
+    if (turn === this.#turn) this.#draw(false, session.room.hasOlder);
   }
 
   #draw(searching, failed = false) {
@@ -111,8 +111,8 @@ export class Search {
       if (list.children[index] !== entry) list.insertBefore(entry, list.children[index] ?? null);
     });
     const key = found.length < FOUND_MAX ? 'found' : 'foundMost';
-    const word = searching && key === 'found' ? t('searching') : failed ? t('searchFailed') : '';
-    byId('search-state').textContent = `${t(key, { n: found.length })} ${word}`;
+    const rest = searching ? t('searching') : failed ? t('searchFailed') : '';
+    byId('search-state').textContent = `${t(key, { n: found.length })} ${key === 'found' ? rest : ''}`;
   }
 
   /** What fits, the latest first. */

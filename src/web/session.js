@@ -193,11 +193,14 @@ export class Session {
   /** Loads what a new reader wants to see, or what lies in a gap. */
   async #catchUp(fresh) {
     if (fresh && this.room.hasOlder && !(await this.#page(null)) && !this.active) return;
-    for (let pages = 0; pages < GAP_PAGES && this.room.openGap; pages += 1) {
-      if (!(await this.#page(this.room.openGap))) return;
+    const mark = this.#caughtUp ? null : this.#reads.load();
+    let came = true;
+    for (let pages = 0; came && pages < GAP_PAGES && (this.room.openGap || this.room.isBelow(mark)); pages += 1) {
+      came = await this.#page(this.room.openGap);
     }
-    this.room.settle();
-    if (!this.#caughtUp) this.room.caughtUp(this.#reads.load());
+    if (came) this.room.settle();
+    else if (!this.active) return;
+    if (!this.#caughtUp) this.room.caughtUp(mark);
     this.#caughtUp = true;
     this.unread = Math.max(this.unread, this.room.countNew());
     this.#changed();

@@ -384,6 +384,11 @@ export class Room {
     this.line = this.#readTo;
   }
 
+  /** Does what is loaded begin behind `mark`, a place that the history may still have? */
+  isBelow(mark) {
+    return mark?.epoch === this.epoch && this.hasOlder && this.loadedFrom > mark.offset + 1;
+  }
+
   /** The newest messages are loaded for the first time. `mark`: what `read` returned last, in an
    *  earlier page; null: the reader has never been here. */
   caughtUp(mark) {
@@ -407,9 +412,9 @@ export class Room {
     return count;
   }
 
-  /** The first message behind the line: above it the line is drawn. */
+  /** The first message behind the line: above it the line is drawn, if its place is loaded. */
   get firstNew() {
-    if (!this.line) return undefined;
+    if (!this.line || (this.line.life === this.#life && this.isBelow({ ...this.line, epoch: this.epoch }))) return undefined;
     const items = this.#items;
     for (let index = this.#place({ ...this.line, step: Infinity }); index < items.length; index += 1) {
       if (said(items[index]) && !items[index].mine) return items[index];

@@ -91,10 +91,16 @@ export class Talk {
     const session = this.#session;
     if (action === 'fill') session.older();
     else if (action === 'jump') this.#jump(item);
-    else if (action === 'react') session.react(item, button.dataset.emoji, button.ariaPressed !== 'true');
+    else if (action === 'react') this.#react(item, button.dataset.emoji);
     else if (action === 'reply' || action === 'edit') this.composer[action](item);
     else session[action](item);
     if (['retry', 'discard', 'remove'].includes(action)) this.composer.focus();
+  }
+
+  /** Reacts, or takes that back. */
+  #react(item, emoji) {
+    const done = item.reactions.some((one) => one.emoji === emoji && one.mine);
+    this.#session.react(item, emoji, !done);
   }
 
   /** Goes to what `item` replies to, which may have to be loaded. */

@@ -77,6 +77,7 @@ export class Tools {
   #clicked(event) {
     const pressed = event.target.closest('.tools button');
     if (!pressed) return;
+    if (pressed.ariaPressed) pressed.ariaPressed = String(pressed.ariaPressed !== 'true');
     if (pressed.dataset.action === 'more') {
       const rest = this.#reacts(QUICK, MORE);
       pressed.before(...rest);

@@ -203,12 +203,12 @@ test('the line stands where one left off, over a reload, and a long way up is go
   assert.equal(await line(tia), undefined);
   // More than fits: one begins at the line, and the button counts what is below.
   await tia.goto('about:blank');
-  await uma.evaluate(burst, { url, name: 'many', prefix: 'many ', each: 60 });
+  await uma.evaluate(burst, { url, name: 'many', prefix: 'many ', each: 230 });
   await tia.goto(url);
   await joined(tia);
   await tia.waitForSelector('.day.new');
   assert.equal(await line(tia), 'many 0');
-  await tia.waitForFunction(() => document.getElementById('to-end').textContent === '60 new messages');
+  await tia.waitForFunction(() => document.getElementById('to-end').textContent === '230 new messages');
   const top = await tia.evaluate(() => document.querySelector('.day.new').getBoundingClientRect().top - document.getElementById('log').getBoundingClientRect().top);
   assert.ok(top >= 0 && top < 200, `${top}`);
   await tia.click('#to-end');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, burst, freshRoom, hears, joined, launch, person, say, screenshot, startServer } from './helpers.mjs';
+import { REFUSED, assertNoProblems, burst, cutConnection, freshRoom, hears, joined, launch, person, say, screenshot, startServer } from './helpers.mjs';
 
 let browser;
 let server;
@@ -77,4 +77,22 @@ test('what was edited is found as it is now, what was deleted is not; another ro
   await bo.fill('#search-text', 'apple');
   await bo.waitForFunction(() => document.getElementById('search-state').textContent.trim() === '0 messages found.');
   assertNoProblems(bo);
+});
+
+test('without a connection what is loaded is searched, and it is said that this is not all', async () => {
+  const url = freshRoom(server);
+  const cy = await person(browser, url, 'cy');
+  await cy.evaluate(burst, { url, name: 'filler', prefix: 'hay ', each: 150 });
+  await cy.reload();
+  await joined(cy);
+  await hears(cy, 'hay 149');
+  const cut = await cutConnection(cy);
+  await say(cy, '/search hay 1');
+  const state = (text) => cy.waitForFunction((wanted) => document.getElementById('search-state').textContent.trim() === wanted, text);
+  await state('50 messages found. Older messages could not be searched.');
+  await cut.restore();
+  await cy.fill('#search-text', 'hay 1');
+  await cy.fill('#search-text', 'hay 14');
+  await state('11 messages found.');
+  assertNoProblems(cy, [REFUSED]);
 });

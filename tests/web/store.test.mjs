@@ -377,7 +377,13 @@ test('the line stands where the reader left off, over a reload and over a restar
   assert.deepEqual(room.read(), { epoch: 'one', offset: 3 });
   assert.equal(room.read(), null);
   room = joinedRoom(6);
-  load(room, [2, 3, 4, 5, 6]);
+  load(room, [5, 6]);
+  room.paged(5);
+  assert.equal(room.isBelow({ epoch: 'one', offset: 3 }), true);
+  assert.equal(room.isBelow({ epoch: 'two', offset: 3 }), false);
+  load(room, [2, 3, 4]);
+  room.paged(2);
+  assert.equal(room.isBelow({ epoch: 'one', offset: 3 }), false);
   room.caughtUp({ epoch: 'one', offset: 3 });
   assert.equal(room.firstNew.text, 'm4');
   assert.equal(room.countNew(), 3);
@@ -393,6 +399,7 @@ test('the line stands where the reader left off, over a reload and over a restar
   assert.equal(room.firstNew, undefined);
   room = joinedRoom(2, 'two');
   load(room, [1, 2]);
+  room.paged(1);
   room.caughtUp({ epoch: 'one', offset: 8 });
   assert.equal(room.firstNew.text, 'm1');
 });
@@ -404,6 +411,7 @@ test('own messages are never new, mentions are counted', () => {
   room.publication(message(2, 'me said', me));
   room.publication(message(3, 'hello me', bob));
   room.publication(message(4, 'hello', bob));
+  room.paged(1);
   room.caughtUp({ epoch: 'one', offset: 0 });
   assert.equal(room.countNew(), 2);
   assert.equal(room.mentions, 1);

@@ -96,6 +96,21 @@ test('the same by the keyboard alone', async () => {
   assert.equal(await eve.evaluate(() => document.activeElement.dataset.emoji), '👍');
   await keyboard.press('Enter');
   await dan.waitForFunction(() => document.querySelector('.chip')?.textContent === '👍 1');
+  // Again takes it back, and again gives it; the chip does the same, and the focus is not lost.
+  const reactions = (count) => dan.waitForFunction((n) => document.querySelectorAll('.chip').length === n, count);
+  await keyboard.press('Enter');
+  await reactions(0);
+  assert.equal(await eve.evaluate(() => document.activeElement.dataset.emoji), '👍');
+  await keyboard.press('Enter');
+  await reactions(1);
+  await eve.focus('.chip');
+  await keyboard.press('Enter');
+  await reactions(0);
+  await eve.waitForFunction(() => document.activeElement.matches('.row'));
+  assert.equal(await focused(), 'two');
+  await keyboard.press('Enter');
+  await keyboard.press('Enter');
+  await reactions(1);
   for (let i = 0; i < 10 && (await eve.evaluate(() => document.activeElement.dataset.action)) !== 'reply'; i += 1) {
     await keyboard.press('Tab');
   }
