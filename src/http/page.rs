@@ -43,12 +43,10 @@ const FILES: &[Embedded] = &[
     ("/favicon.svg", SVG, &[web!("favicon.svg")]),
     ("/finder.js", JS, &[web!("finder.js")]),
     ("/format.js", JS, &[web!("format.js")]),
-    ("/gate.js", JS, &[web!("gate.js")]),
     ("/identity.js", JS, &[web!("identity.js")]),
     ("/log.js", JS, &[web!("log.js")]),
     ("/main.js", JS, &[web!("main.js")]),
-    ("/notices.js", JS, &[web!("notices.js")]),
-    ("/presence.js", JS, &[web!("presence.js")]),
+    ("/people.js", JS, &[web!("people.js")]),
     ("/rooms.js", JS, &[web!("rooms.js")]),
     ("/row.js", JS, &[web!("row.js")]),
     ("/search.js", JS, &[web!("search.js")]),
@@ -99,8 +97,8 @@ pub(super) fn files() -> Vec<File> {
 impl File {
     fn new((path, media_type, sources): &Embedded) -> Self {
         let whole = |(_, content): &Source| match *media_type {
-            JS | CSS => slim(content),
-            _ => (*content).to_owned(),
+            SVG => (*content).to_owned(),
+            _ => slim(content),
         };
         let bytes = Bytes::from(sources.iter().map(whole).collect::<String>());
         let zipped = gzip(&bytes).filter(|zipped| zipped.len() < bytes.len()).map(Bytes::from);

@@ -1,10 +1,11 @@
 //! The page's files as they are served: without comments and indentation.
 //!
-//! Owns what may be left out of a script or a style sheet without a change of its meaning. It reads no
-//! language: whole lines of comment go, blank lines go, and the blanks at both ends of a line. So no
-//! string or template may reach over a line's end, which the tests check in every file. Tests: below.
+//! Owns what may be left out of a page, a script or a style sheet without a change of its meaning. It
+//! reads no language: whole lines of comment go, blank lines go, and the blanks at both ends of a line.
+//! So no string or template may reach over a line's end, which the tests check in every file. Tests:
+//! below.
 
-/// `source`, JavaScript or CSS, without its lines of comment (`//`, and `/*` to `*/`, both at the
+/// `source`, HTML, JavaScript or CSS, without its lines of comment (`//`, and `/*` to `*/`, both at the
 /// beginning and the end of a line), without blank lines and indentation.
 pub(super) fn slim(source: &str) -> String {
     let mut kept = String::with_capacity(source.len());

@@ -8,8 +8,7 @@ import { Attention, away } from './attention.js';
 import { Client, Disconnected } from './client.js';
 import { Finder } from './finder.js';
 import { Identity } from './identity.js';
-import { Bell, Typing } from './notices.js';
-import { allHere, othersHere } from './presence.js';
+import { Bell, Typing, allHere, othersHere } from './people.js';
 import {
   LOBBY, addressOf, between, channelOf, isDirect, isUser, nameOfUser, nameProblem, partner, roomOfAddress, roomProblem, tidyRoom, tokenOfAddress,
 } from './rooms.js';
@@ -41,7 +40,6 @@ let bell = null;
 let current = null;
 let connection = { state: 'connecting' };
 let everOnline = false;
-let visitor = null; // asks whether guests may come in
 
 // --- names of rooms ----------------------------------------------------------------------------
 
@@ -152,19 +150,21 @@ function reasonOf({ code, reason, message }) {
 
 const askName = (reason) => view.gate.askName(local.get('nick') ?? '', roomOfAddress(location.hash), reason);
 
-/** Asks the server, by a visit without a name, whether it takes guests; says so if it does not. */
+/** Asks the server, by one visit without a name, whether it takes guests; says so if it does not. */
 function probe() {
-  visitor = new Client(url, {
+  const visitor = new Client(url, {
     data: () => ({ nick: `visitor ${newNonce().slice(0, 12)}` }),
     onConnected: () => visitor.stop(),
-    onState: (state, { code }) => state === 'closed' && code === UNAUTHORIZED && !client && view.gate.askToken(),
+    onState(state, { code }) {
+      if (state === 'offline') visitor.stop();
+      if (state === 'closed' && code === UNAUTHORIZED && !client) view.gate.askToken();
+    },
   });
   visitor.start();
 }
 
 /** Goes in, as `self` is by now. */
 function start() {
-  visitor?.stop();
   everOnline = false;
   connection = { state: 'connecting' };
   client = makeClient();

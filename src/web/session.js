@@ -6,7 +6,7 @@
 
 import { Disconnected, ServerError, backoff } from './client.js';
 import { mentioned } from './format.js';
-import { Presence } from './presence.js';
+import { Presence } from './people.js';
 import { channelOf } from './rooms.js';
 import { Room, newNonce } from './store.js';
 
@@ -210,14 +210,13 @@ export class Session {
   async #page(gap) {
     const { room } = this;
     const { epoch, since } = room;
-    const history = { channel: channelOf(room.name), limit: PAGE, reverse: true };
-    if (since) history.since = since;
     this.loading = true;
     this.#changed();
     try {
-      const result = await this.#client.request({ history });
+      const query = { limit: PAGE, reverse: true, since: since ?? undefined };
+      const result = await this.#client.history(channelOf(room.name), query);
       if (room.epoch !== epoch || result.epoch !== epoch) return false;
-      const page = (result.publications ?? []).toReversed();
+      const page = result.publications.toReversed();
       for (const pub of page) room.publication(pub);
       room.paged(page[0]?.offset ?? 0, gap ?? null);
       this.loadFailed = false;

@@ -112,10 +112,9 @@ async function fromFolder(context) {
     if (!existsSync(file)) return route.continue();
     const files = name === 'style.css' ? STYLES.map((style) => join(folder, style)) : [file];
     const served = await route.fetch({ url: new URL('/', route.request().url()).href });
-    const headers = {
-      'content-type': TYPES[extname(file)],
-      'content-security-policy': served.headers()['content-security-policy'] ?? '',
-    };
+    const policy = served.headers()['content-security-policy'];
+    if (!policy) return route.continue(); // not our server's
+    const headers = { 'content-type': TYPES[extname(file)], 'content-security-policy': policy };
     return route.fulfill({ status: 200, headers, body: files.map((one) => readFileSync(one, 'utf8')).join('') });
   };
   // A window may be closed while its icon is under way.
