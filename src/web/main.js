@@ -70,10 +70,12 @@ function know(user, nick) {
 }
 
 /** What to call a room. */
-function titleOf({ room }) {
-  if (!isDirect(room.name)) return room.name;
-  const user = partner(room.name, self.user);
-  return nicks.get(user) ?? nameOfUser(user);
+function titleOf(session) {
+  const { name } = session.room;
+  if (!isDirect(name)) return name;
+  const user = partner(name, self.user);
+  const last = lastOf(session);
+  return nicks.get(user) ?? (last && !last.mine ? last.nick : nameOfUser(user));
 }
 
 const addressed = () => nameOf(roomOfAddress(location.hash)) ?? LOBBY;

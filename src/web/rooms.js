@@ -18,11 +18,15 @@ export function nameProblem(name) {
   return /[:,#\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/u.test(name) ? 'nameChars' : null;
 }
 
-/** The same for a room, as people write it: "tea", or "@bob" for a conversation with bob. */
+/** Can one talk to this user alone? (An anonymous one has no id that outlives the connection; commas
+ *  part users in the name of a room.) */
+export const isUser = (user) => /^~?[^~,\p{Cc}][^,\p{Cc}]*$/u.test(user) && !user.startsWith('client:');
+
+/** The same as `nameProblem` for a room, as people write it: "tea", or "@bob" for a conversation with bob. */
 export function roomProblem(room) {
   if (room === '') return 'roomEmpty';
   if (new TextEncoder().encode(room).length > ROOM_BYTES_MAX) return 'roomLong';
-  if (room.startsWith('@')) return nameProblem(room.slice(1).replace(/^~/, ''));
+  if (room.startsWith('@')) return isUser(room.slice(1)) ? null : 'nameChars';
   return /\p{Cc}/u.test(room) ? 'roomChars' : null;
 }
 
@@ -34,9 +38,6 @@ export const between = (a, b) => `#${[a, b].sort().join(',')}`;
 
 /** Is it a conversation between two people? */
 export const isDirect = (name) => name.startsWith('#');
-
-/** Can one talk to this user alone? (An anonymous one has no id that outlives the connection.) */
-export const isUser = (user) => user !== '' && !/[,:#]/.test(user);
 
 /** The channel of a room on the server. */
 export const channelOf = (name) => `${isDirect(name) ? 'dm' : 'chat'}:${name}`;

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, cutConnection, enter, freshRoom, hears, launch, openWindow, person, say, startServer } from './helpers.mjs';
+import { WITH_TOKENS, assertNoProblems, cutConnection, enter, freshRoom, hears, launch, openWindow, person, say, startServer } from './helpers.mjs';
 
 let browser;
 let server;
@@ -15,7 +15,7 @@ before(async () => {
   axe = await readFile(new URL(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
   browser = await launch();
   server = await startServer();
-  closed = await startServer({ args: ['--set', `client.token.hmac_secret_key=${'k'.repeat(32)}`] });
+  closed = await startServer({ args: WITH_TOKENS });
 });
 
 after(async () => {

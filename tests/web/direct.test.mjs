@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, freshRoom, hears, joined, launch, person, say, startServer, texts } from './helpers.mjs';
+import { WITH_TOKENS, assertNoProblems, freshRoom, hears, joined, launch, openWindow, person, say, startServer, texts, tokenFor } from './helpers.mjs';
 
 let browser;
 let server;
@@ -113,6 +113,33 @@ test('by name: @somebody in the field for rooms, and as an address', async () =>
   await hal.press('#room-name', 'Enter');
   assert.equal(await hal.evaluate(() => document.getElementById('room-name').validationMessage), 'There is nobody to talk to here.');
   for (const page of [hal, ida]) assertNoProblems(page);
+});
+
+test('users of tokens: by their ids, shown by their names', async () => {
+  const closed = await startServer({ args: WITH_TOKENS });
+  try {
+    const come = async (sub, name) => {
+      const page = await openWindow(browser, `${closed.url}#token=${tokenFor({ sub, info: { name } })}&room=tea`);
+      await joined(page);
+      return page;
+    };
+    const kim = await come('auth0|5f7c8ec7c33c6c004bbafe82', 'Kim');
+    const lee = await come('user:7', 'Lee');
+    await kim.click('#people button');
+    await inRoom(kim, 'Lee');
+    await say(kim, 'hello Lee');
+    await lee.waitForSelector('#directs .badge.call');
+    assert.deepEqual(await directs(lee), ['Kim']);
+    await lee.click('#directs a');
+    await inRoom(lee, 'Kim');
+    await hears(lee, 'hello Lee');
+    await lee.reload();
+    await inRoom(lee, 'Kim');
+    await hears(lee, 'hello Lee');
+    for (const page of [kim, lee]) assertNoProblems(page);
+  } finally {
+    await closed.kill();
+  }
 });
 
 test('slash commands: /msg, /leave, /nick, /join', async () => {

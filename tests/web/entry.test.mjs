@@ -1,11 +1,9 @@
 // Coming in: a remembered name, another one, a token in the link, a server that takes only tokens.
 
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
 import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, enter, freshRoom, hears, joined, launch, openWindow, person, say, startServer } from './helpers.mjs';
+import { WITH_TOKENS, assertNoProblems, enter, freshRoom, hears, joined, launch, openWindow, person, say, startServer, tokenFor } from './helpers.mjs';
 
-const KEY = '0123456789abcdef0123456789abcdef';
 let browser;
 let server;
 let closed;
@@ -13,7 +11,7 @@ let closed;
 before(async () => {
   browser = await launch();
   server = await startServer();
-  closed = await startServer({ args: ['--set', `client.token.hmac_secret_key=${KEY}`] });
+  closed = await startServer({ args: WITH_TOKENS });
 });
 
 after(async () => {
@@ -25,13 +23,6 @@ after(async () => {
 afterEach(async () => {
   for (const context of browser.contexts()) await context.close();
 });
-
-/** A token of the closed server. */
-function tokenFor(claims, key = KEY) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  return `${text}.${createHmac('sha256', key).update(text).digest('base64url')}`;
-}
 
 const inAnHour = () => Math.floor(Date.now() / 1000) + 3600;
 

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -172,6 +173,15 @@ export async function openWindow(browser, url, options = {}) {
   });
   await page.goto(url);
   return page;
+}
+
+/** A key for a server that takes tokens, the argument that gives it to one, and a token of it. */
+export const TOKEN_KEY = '0123456789abcdef0123456789abcdef';
+export const WITH_TOKENS = ['--set', `client.token.hmac_secret_key=${TOKEN_KEY}`];
+export function tokenFor(claims, key = TOKEN_KEY) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
+  return `${text}.${createHmac('sha256', key).update(text).digest('base64url')}`;
 }
 
 let rooms = 0;

@@ -45,7 +45,8 @@ test('names that cannot be have a reason', () => {
   assert.equal(roomProblem('é'.repeat(125)), 'roomLong');
   assert.equal(roomProblem('a\u0007'), 'roomChars');
   assert.equal(roomProblem('@~bob'), null);
-  assert.equal(roomProblem('@bob,eve'), 'nameChars');
+  assert.equal(roomProblem('@auth0|5f7c8ec7c33c6c004bbafe82:work'), null);
+  for (const nobody of ['@', '@~', '@bob,eve', '@a\nb', '@client:6e2b']) assert.equal(roomProblem(nobody), 'nameChars', nobody);
 });
 
 test('a token is read out of an address, and who it names out of the token', () => {
