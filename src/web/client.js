@@ -123,6 +123,12 @@ export class Client {
   /** Disconnects and stays so. */
   stop() {
     this.#wanted = false;
+    const socket = this.#socket;
+    if (socket?.readyState === 0) {
+      // Closed before it is open, it would be reported as an error: it is closed once it is.
+      this.#socket = null;
+      socket.onopen = () => socket.close(1000);
+    }
     this.#lost(1000, '');
   }
 

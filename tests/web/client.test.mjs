@@ -84,6 +84,17 @@ function nextSocket() {
   return FakeSocket.last;
 }
 
+test('a connection that is given up before it is open is closed once it is', () => {
+  client.start();
+  const socket = FakeSocket.last;
+  client.stop();
+  assert.equal(lastState(), 'closed');
+  assert.equal(socket.readyState, 0);
+  socket.open();
+  assert.equal(socket.readyState, 3);
+  assert.deepEqual(socket.sent, []);
+});
+
 test('connects, answers pings, numbers commands', async () => {
   client.start();
   assert.equal(lastState(), 'connecting');
