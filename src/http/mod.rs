@@ -12,6 +12,7 @@
 //! | `routes.rs` | what is answered |
 //! | `api/` | the server API |
 //! | `page.rs` | the embedded files: types, ETags, gzip |
+//! | `slim.rs` | scripts and style sheets without comments |
 //! | `export.rs` | the metrics as OpenMetrics text |
 //! | `tests.rs` | the tests, over real sockets |
 
@@ -20,6 +21,7 @@ mod connection;
 mod export;
 mod page;
 mod routes;
+mod slim;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,10 @@
 //! The chat page: the files of `src/web/`, embedded, with their types, ETags and gzip forms.
 //!
-//! Owns the table of files and what caches are told. Everything is made once, at start. Tests:
-//! below (the table against the folder) and `http/tests.rs`.
+//! Owns the table of files and what caches are told. Everything is made once, at start. Scripts and
+//! style sheets are served without comments (`slim.rs`), the style sheets as one. Tests: below (the
+//! table against the folder) and `http/tests.rs`.
 
+use super::slim::slim;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use flate2::Compression;
@@ -10,8 +12,18 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 
-/// Path, media type, content.
-type Embedded = (&'static str, &'static str, &'static [u8]);
+/// Path, media type, and the files that are served there, one behind the other.
+type Embedded = (&'static str, &'static str, &'static [Source]);
+
+/// Name in the folder, content.
+type Source = (&'static str, &'static str);
+
+/// A file of the folder.
+macro_rules! web {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../web/", $name)))
+    };
+}
 
 const HTML: &str = "text/html; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
@@ -20,19 +32,45 @@ const SVG: &str = "image/svg+xml";
 
 /// Every file of the page.
 const FILES: &[Embedded] = &[
-    ("/", HTML, include_bytes!("../web/index.html")),
-    ("/client.js", JS, include_bytes!("../web/client.js")),
-    ("/favicon.svg", SVG, include_bytes!("../web/favicon.svg")),
-    ("/frame.css", CSS, include_bytes!("../web/frame.css")),
-    ("/log.css", CSS, include_bytes!("../web/log.css")),
-    ("/log.js", JS, include_bytes!("../web/log.js")),
-    ("/main.js", JS, include_bytes!("../web/main.js")),
-    ("/row.js", JS, include_bytes!("../web/row.js")),
-    ("/session.js", JS, include_bytes!("../web/session.js")),
-    ("/store.js", JS, include_bytes!("../web/store.js")),
-    ("/strings.js", JS, include_bytes!("../web/strings.js")),
-    ("/style.css", CSS, include_bytes!("../web/style.css")),
-    ("/view.js", JS, include_bytes!("../web/view.js")),
+    ("/", HTML, &[web!("index.html")]),
+    ("/attention.js", JS, &[web!("attention.js")]),
+    ("/changes.js", JS, &[web!("changes.js")]),
+    ("/client.js", JS, &[web!("client.js")]),
+    ("/commands.js", JS, &[web!("commands.js")]),
+    ("/complete.js", JS, &[web!("complete.js")]),
+    ("/composer.js", JS, &[web!("composer.js")]),
+    ("/emoji.js", JS, &[web!("emoji.js")]),
+    ("/favicon.svg", SVG, &[web!("favicon.svg")]),
+    ("/finder.js", JS, &[web!("finder.js")]),
+    ("/format.js", JS, &[web!("format.js")]),
+    ("/identity.js", JS, &[web!("identity.js")]),
+    ("/log.js", JS, &[web!("log.js")]),
+    ("/main.js", JS, &[web!("main.js")]),
+    ("/people.js", JS, &[web!("people.js")]),
+    ("/rooms.js", JS, &[web!("rooms.js")]),
+    ("/row.js", JS, &[web!("row.js")]),
+    ("/search.js", JS, &[web!("search.js")]),
+    ("/session.js", JS, &[web!("session.js")]),
+    ("/settings.js", JS, &[web!("settings.js")]),
+    ("/sidebar.js", JS, &[web!("sidebar.js")]),
+    ("/storage.js", JS, &[web!("storage.js")]),
+    ("/store.js", JS, &[web!("store.js")]),
+    ("/strings.js", JS, &[web!("strings.js")]),
+    (
+        "/style.css",
+        CSS,
+        &[
+            web!("style.css"),
+            web!("frame.css"),
+            web!("log.css"),
+            web!("composer.css"),
+            web!("dialogs.css"),
+        ],
+    ),
+    ("/talk.js", JS, &[web!("talk.js")]),
+    ("/theme.js", JS, &[web!("theme.js")]),
+    ("/tools.js", JS, &[web!("tools.js")]),
+    ("/view.js", JS, &[web!("view.js")]),
 ];
 
 /// A file as it is served.
@@ -53,17 +91,22 @@ struct Form {
 
 /// Makes every file ready to serve.
 pub(super) fn files() -> Vec<File> {
-    FILES.iter().map(|(path, media_type, bytes)| File::new(path, media_type, bytes)).collect()
+    FILES.iter().map(File::new).collect()
 }
 
 impl File {
-    fn new(path: &'static str, media_type: &'static str, bytes: &'static [u8]) -> Self {
-        let zipped = gzip(bytes).filter(|zipped| zipped.len() < bytes.len()).map(Bytes::from);
+    fn new((path, media_type, sources): &Embedded) -> Self {
+        let whole = |(_, content): &Source| match *media_type {
+            SVG => (*content).to_owned(),
+            _ => slim(content),
+        };
+        let bytes = Bytes::from(sources.iter().map(whole).collect::<String>());
+        let zipped = gzip(&bytes).filter(|zipped| zipped.len() < bytes.len()).map(Bytes::from);
         File {
             path,
             media_type: HeaderValue::from_static(media_type),
-            plain: Form { bytes: Bytes::from_static(bytes), etag: etag(bytes, "") },
-            gzip: zipped.map(|zipped| Form { bytes: zipped, etag: etag(bytes, "-gzip") }),
+            gzip: zipped.map(|zipped| Form { bytes: zipped, etag: etag(&bytes, "-gzip") }),
+            plain: Form { etag: etag(&bytes, ""), bytes },
         }
     }
 
@@ -164,11 +207,14 @@ mod tests {
             .map(|entry| entry.unwrap())
             .filter(|entry| entry.file_type().unwrap().is_file())
             .map(|entry| entry.file_name().into_string().unwrap())
-            .map(|name| if name == "index.html" { "/".into() } else { format!("/{name}") })
             .collect();
-        let served: BTreeSet<String> = FILES.iter().map(|(path, ..)| path.to_string()).collect();
+        let served: BTreeSet<String> = FILES
+            .iter()
+            .flat_map(|(.., sources)| *sources)
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
         assert_eq!(served, on_disk);
-        for (path, media_type, _) in FILES {
+        for (path, media_type, sources) in FILES {
             let expected = match path.rsplit_once('.') {
                 None => HTML,
                 Some((_, "js")) => JS,
@@ -177,6 +223,8 @@ mod tests {
                 Some((_, other)) => panic!("{path}: which media type has {other}?"),
             };
             assert_eq!(*media_type, expected, "{path}");
+            let first = if *path == "/" { "index.html" } else { path.trim_start_matches('/') };
+            assert_eq!(sources[0].0, first, "{path}");
         }
     }
 

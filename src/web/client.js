@@ -13,7 +13,7 @@
 //   * What the server says unasked is a push, without id: {"push":{"channel":...,"pub":{...}}}.
 //   * {} is the server's ping; we answer with {}. No ping for too long: the connection is dead.
 //   * The first command is `connect`. Then `subscribe` joins a channel, `publish` speaks in it,
-//     `history` reads what was said.
+//     `history` reads what was said, `presence` says who is there, `rpc` asks the server itself.
 //   * Every publication has an `offset`, counted up by one, within an `epoch` (the life of the
 //     channel). Whoever comes back with the last offset and epoch it knows, and `recover: true`,
 //     is given what it missed, or is told that this is not possible (`recovered: false`).
@@ -26,8 +26,13 @@ const PING_GRACE = 10_000;
 /** Reconnecting: a random time below `BASE * 2^attempt`, at most `CAP` ("full jitter"). */
 const BACKOFF_BASE = 500;
 const BACKOFF_CAP = 20_000;
+/** Of a round trip, the newest sample counts this much, the average of those before it the rest. */
+const ROUND_TRIP_WEIGHT = 0.3;
 /** A connection that held for this long was a good one: the backoff begins anew. */
 const GOOD_AFTER = 5_000;
+
+/** The error of a subscribe to a channel that the server has joined us to already. */
+const ALREADY_SUBSCRIBED = 105;
 
 /** The server answered a command with an error. */
 export class ServerError extends Error {
@@ -65,11 +70,13 @@ export function mayReconnect(code) {
  *
  * `url`: ws:// or wss:// address. Options:
  * - `name`: what this program calls itself;
- * - `data()`: the `connect` command's data, asked anew for each attempt;
+ * - `data()`, `token()`: the `connect` command's data and token, asked anew for each attempt;
  * - `onConnected(result)`: the server's `connect` result, before anything else is sent;
  * - `onState(state, detail)`: `connecting`; `online`; `offline` with `{retryAt, reason}`
  *   (the time, in milliseconds, of the next attempt); `closed` with `{code, reason}`, after which
  *   only `start()` begins anew;
+ * - `onServerJoin(channel)`: the server has joined us to a channel that we did not ask for;
+ * - `onRoundTrip(milliseconds)`: how long a command takes there and back, as an average;
  * - `WebSocket`: for tests.
  */
 export class Client {
@@ -82,11 +89,12 @@ export class Client {
   #onlineSince = 0;
   #attempt = 0;
   #nextId = 1;
-  #commands = new Map(); // id -> {done, timer}
+  #commands = new Map(); // id -> {kind, done, timer, sent}
   #subscriptions = new Map(); // channel -> Subscription
   #timer = 0; // the one timer of the connection: open, ping watch or retry
   #patience = 0; // milliseconds without a ping after which the connection counts as dead
   #heardAt = 0;
+  #roundTrip = null;
 
   constructor(url, options = {}) {
     this.#url = url;
@@ -97,6 +105,11 @@ export class Client {
   /** Connected, and the server has accepted us. */
   get online() {
     return this.#online;
+  }
+
+  /** Milliseconds that a command takes there and back, as an average; null: not known. */
+  get roundTrip() {
+    return this.#roundTrip;
   }
 
   /** Connects, and from now on reconnects whenever the connection is lost. */
@@ -110,6 +123,12 @@ export class Client {
   /** Disconnects and stays so. */
   stop() {
     this.#wanted = false;
+    const socket = this.#socket;
+    if (socket?.readyState === 0) {
+      // Closed before it is open, it would be reported as an error: it is closed once it is.
+      this.#socket = null;
+      socket.onopen = () => socket.close(1000);
+    }
     this.#lost(1000, '');
   }
 
@@ -119,6 +138,36 @@ export class Client {
     if (!this.#wanted) return;
     if (!this.#socket) this.#open();
     else if (this.#online && Date.now() - this.#heardAt > this.#patience) this.#lost(0, 'no ping');
+  }
+
+  /** Ends this connection and opens another at once, as after a loss: every subscription recovers. */
+  reconnect() {
+    if (!this.#wanted) return;
+    this.#lost(1000, '');
+    this.retryNow();
+  }
+
+  /** Calls a method of the server. Resolves with its data. */
+  async rpc(method, data) {
+    return (await this.request({ rpc: { method, data } })).data;
+  }
+
+  /** Who is in `channel`: resolves with a map from client ids to their infos. */
+  async presence(channel) {
+    return new Map(Object.entries((await this.request({ presence: { channel } })).presence ?? {}));
+  }
+
+  /** How many are in `channel`: resolves with `{clients, users}`. */
+  async presenceStats(channel) {
+    const stats = await this.request({ presence_stats: { channel } });
+    return { clients: stats.num_clients ?? 0, users: stats.num_users ?? 0 };
+  }
+
+  /** What was said in `channel`: resolves with `{publications, epoch, offset}`. `query`: `limit`,
+   *  `reverse` (the newest first), `since` (a position, `{offset, epoch}`, to begin behind). */
+  async history(channel, query) {
+    const { publications = [], epoch, offset = 0 } = await this.request({ history: { channel, ...query } });
+    return { publications, epoch, offset };
   }
 
   /**
@@ -140,7 +189,7 @@ export class Client {
     }
     const id = this.#nextId++;
     const timer = setTimeout(() => this.#lost(0, 'no reply'), REPLY_TIMEOUT);
-    this.#commands.set(id, { kind: Object.keys(command)[0], done, timer });
+    this.#commands.set(id, { kind: Object.keys(command)[0], done, timer, sent: Date.now() });
     this.#write(JSON.stringify({ id, ...command }));
   }
 
@@ -189,7 +238,8 @@ export class Client {
   }
 
   #greet() {
-    const connect = { name: this.#options.name, data: this.#options.data?.() };
+    const { name, token, data } = this.#options;
+    const connect = { token: token?.() || undefined, name, data: data?.() };
     this.send({ connect }, (error, result) => {
       if (error instanceof ServerError) {
         this.#lost(error.temporary ? 0 : error.code, error.message, !error.temporary);
@@ -204,9 +254,25 @@ export class Client {
     this.#onlineSince = Date.now();
     this.#patience = result.ping ? result.ping * 1000 + PING_GRACE : 0;
     this.#heard();
+    // What is subscribed to from here on joins at once.
+    const before = [...this.#subscriptions.values()];
     this.#options.onConnected?.(result);
     this.#state('online');
-    for (const subscription of this.#subscriptions.values()) subscription.join();
+    for (const subscription of before) if (this.#subscriptions.get(subscription.channel) === subscription) subscription.join();
+    this.#measure();
+  }
+
+  /** Sends a command that does nothing, to see how long its reply takes. */
+  #measure() {
+    this.send({ ping: {} }, () => {});
+  }
+
+  /** A reply came to a command that was sent at `sent`. */
+  #timed(sent) {
+    const sample = Math.max(0, Date.now() - sent);
+    const before = this.#roundTrip ?? sample;
+    this.#roundTrip = before + (sample - before) * ROUND_TRIP_WEIGHT;
+    this.#options.onRoundTrip?.(this.#roundTrip);
   }
 
   /** Something came: the watch for the next ping begins anew. */
@@ -224,6 +290,7 @@ export class Client {
     if (socket && socket.readyState < 2) socket.close(1000);
     if (this.#online && Date.now() - this.#onlineSince >= GOOD_AFTER) this.#attempt = 0;
     this.#online = false;
+    this.#roundTrip = null;
     const commands = [...this.#commands.values()];
     this.#commands.clear();
     for (const { done, timer } of commands) {
@@ -268,16 +335,21 @@ export class Client {
       if (!command) return;
       this.#commands.delete(reply.id);
       clearTimeout(command.timer);
+      if (command.kind === 'ping') this.#timed(command.sent);
       if (reply.error) command.done(new ServerError(reply.error));
       else command.done(null, reply[command.kind] ?? {});
     } else {
       this.#write('{}'); // a ping
+      if (this.#online) this.#measure();
     }
   }
 
   #push(push) {
     const subscription = this.#subscriptions.get(push.channel);
-    if (!subscription) return;
+    if (!subscription) {
+      if (push.subscribe) this.#options.onServerJoin?.(push.channel);
+      return;
+    }
     if (push.pub) subscription.publication(push.pub);
     else if (push.join) subscription.handlers.onJoin?.(push.join.info);
     else if (push.leave) subscription.handlers.onLeave?.(push.leave.info);
@@ -352,6 +424,9 @@ export class Subscription {
     if (error.code === 112 && this.#position) {
       this.#position = null; // what we missed is gone: join without asking for it
       this.join();
+    } else if (error.code === ALREADY_SUBSCRIBED) {
+      // The server was first, by what our token says: again, from the position that is ours.
+      this.#client.send({ unsubscribe: { channel: this.channel } }, (failed) => failed || this.join());
     } else if (error.temporary) {
       this.#again();
     } else {
@@ -366,6 +441,8 @@ export class Subscription {
 
   /** A publication was pushed. Called by the client. */
   publication(pub) {
+    // The server has joined us, our own subscribe is under way: it brings this again.
+    if (!this.#active) return;
     const position = this.#position;
     if (position && pub.offset) {
       if (pub.offset <= position.offset) return; // known already

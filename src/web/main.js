@@ -1,157 +1,184 @@
 // Puts the page together: who we are, which rooms are open, which one is shown.
 //
-// Owns: what is kept in the browser (name, proof of the name, open rooms, what is unsent) and the
-// way from an event to the next drawing. Tested by tests/web/page.test.mjs.
+// Owns: the way from an event to the next drawing, and from what the reader does to whoever does it;
+// which rooms are open (kept for this tab). Tested by tests/web/page.test.mjs, entry.test.mjs and
+// direct.test.mjs.
 
-import { Client } from './client.js';
+import { Attention, away } from './attention.js';
+import { Client, Disconnected } from './client.js';
+import { Finder } from './finder.js';
+import { Identity } from './identity.js';
+import { Bell, Typing, allHere, othersHere } from './people.js';
+import {
+  LOBBY, addressOf, between, channelOf, isDirect, isUser, nameOfUser, nameProblem, partner, roomOfAddress, roomProblem, tidyRoom, tokenOfAddress,
+} from './rooms.js';
 import { Session } from './session.js';
-import { nickOf, userKey } from './store.js';
+import { Settings } from './settings.js';
+import { coarse } from './sidebar.js';
+import { local, tab } from './storage.js';
+import { newNonce, nickOf, userKey } from './store.js';
 import { named, t } from './strings.js';
 import { View } from './view.js';
 
-const LOBBY = 'lobby';
-const NICK_CHARS_MAX = 32;
-const ROOM_BYTES_MAX = 255 - 'chat:'.length;
+/** Conversations that others have opened by ringing, at most. */
+const RUNG_MAX = 50;
+/** People whose names are remembered, at most. */
+const KNOWN_MAX = 2_000;
+/** Errors of the server: unauthorized, permission denied, token expired, invalid token. */
+const UNAUTHORIZED = 101;
+const DENIED = 103;
+const TOKEN_OLD = 109;
+const TOKEN_BAD = 3500;
 
-/** What the browser keeps: over its end (`local`), or for this tab (`tab`). Either may be off. */
-function storage(kind) {
-  const prefix = 'ringchat.';
-  return {
-    get(key) {
-      try {
-        return JSON.parse(globalThis[kind].getItem(prefix + key));
-      } catch {
-        return null;
-      }
-    },
-    set(key, value) {
-      try {
-        if (value === null) globalThis[kind].removeItem(prefix + key);
-        else globalThis[kind].setItem(prefix + key, JSON.stringify(value));
-      } catch {
-        // full, or switched off: the page works without
-      }
-    },
-  };
-}
-
-const local = storage('localStorage');
-const tab = storage('sessionStorage');
-
-// --- names -------------------------------------------------------------------------------------
-
-/** The key of what is wrong with a name, or null. The server has the last word. */
-function nameProblem(name) {
-  if (name === '') return 'nameEmpty';
-  if ([...name].length > NICK_CHARS_MAX) return 'nameLong';
-  if (name.startsWith('~')) return 'nameTilde';
-  return /[:,#\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u.test(name) ? 'nameChars' : null;
-}
-
-/** The same for a room. */
-function roomProblem(room) {
-  if (room === '') return 'roomEmpty';
-  if (new TextEncoder().encode(room).length > ROOM_BYTES_MAX) return 'roomLong';
-  return /\p{Cc}/u.test(room) ? 'roomChars' : null;
-}
-
-/** A room as people write it, with or without the # that they put before it. */
-const tidyRoom = (room) => room.trim().replace(/^#+/, '');
-
-/** The room that the address names; the lobby if it names none. */
-function roomOfAddress() {
-  let room = location.hash.slice(1);
-  try {
-    room = decodeURIComponent(room);
-  } catch {
-    // not encoded: take it as it stands
-  }
-  room = tidyRoom(room);
-  return roomProblem(room) ? LOBBY : room;
-}
-
-const addressOf = (room) => `#${encodeURIComponent(room)}`;
-
-// --- who we are --------------------------------------------------------------------------------
-
-/** Every client id that was ours: our publications come back under it. */
-const ourIds = new Set();
-
-const self = {
-  nick: '',
-  client: '',
-  /** The name asked for, and the server's proof that it is ours: `{nick, resume}`. */
-  proof: null,
-  isMine: (info) => ourIds.has(info?.client) || (info?.user ?? '') === `~${self.nick}`,
-};
-
-// --- rooms and connection ----------------------------------------------------------------------
-
-const sessions = new Map(); // room -> Session, in the order in which they were opened
+const self = new Identity();
+const attention = new Attention();
+const sessions = new Map(); // name -> Session, in the order in which they were opened
+const nicks = new Map(); // user -> the name last seen, for conversations with one person
 let client = null;
+let typing = null;
+let bell = null;
 let current = null;
 let connection = { state: 'connecting' };
 let everOnline = false;
 
-const outboxOf = (room) => ({
-  load() {
-    const kept = tab.get(`unsent.${room}`);
-    return Array.isArray(kept) ? kept.filter((entry) => entry?.data?.nonce) : [];
-  },
-  save: (list) => tab.set(`unsent.${room}`, list.length ? list : null),
-});
+// --- names of rooms ----------------------------------------------------------------------------
+
+/** What is kept of a room under this key outlives another name of ours. */
+const keyOf = (name) => (isDirect(name) ? `@${partner(name, self.user)}` : name);
+
+/** A room as people write it ("tea", "@bob") -> its name; null: it cannot be. */
+function nameOf(room) {
+  if (!room.startsWith('@')) return room;
+  const user = userCalled(room.slice(1));
+  return user === self.user || self.user === '' ? null : between(self.user, user);
+}
+
+/** The user that somebody means by a name, or by the user's id. */
+function userCalled(name) {
+  if (nicks.has(name)) return name;
+  const known = [...nicks].find(([, nick]) => nick.toLocaleLowerCase() === name.toLocaleLowerCase());
+  if (known) return known[0];
+  return self.token || name.startsWith('~') ? name : `~${name}`;
+}
+
+/** Remembers what a user is called; of very many, the latest. */
+function know(user, nick) {
+  if (user.startsWith('client:')) return; // nobody that one could write to
+  nicks.delete(user);
+  nicks.set(user, nick);
+  if (nicks.size > KNOWN_MAX) nicks.delete(nicks.keys().next().value);
+}
+
+/** What to call a room. */
+function titleOf(session) {
+  const { name } = session.room;
+  if (!isDirect(name)) return name;
+  const user = partner(name, self.user);
+  const last = lastOf(session);
+  return nicks.get(user) ?? (last && !last.mine ? last.nick : nameOfUser(user));
+}
+
+const addressed = () => nameOf(roomOfAddress(location.hash)) ?? LOBBY;
+const go = (name) => (location.hash = addressOf(name, self.user));
+
+// --- the connection ----------------------------------------------------------------------------
+
+const url = `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/connection/websocket`;
 
 function makeClient() {
-  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const made = new Client(`${scheme}//${location.host}/connection/websocket`, {
+  const made = new Client(url, {
     name: 'ringchat-web',
-    data: () => self.proof ?? { nick: self.nick },
+    data: () => self.connectData,
+    token: () => self.token,
     onConnected: (result) => greeted(result),
     onState: (state, detail) => made === client && stateChanged(state, detail),
+    onServerJoin: (channel) => channel.startsWith('chat:') && openSession(channel.slice('chat:'.length)),
+    onRoundTrip: () => drawFrame(),
   });
   return made;
 }
 
 /** The server has accepted us, under a name that may differ from the one asked for. */
-function greeted({ client: id, data }) {
-  self.client = id;
-  ourIds.add(id);
-  const asked = self.nick;
-  if (data?.nick) self.nick = data.nick;
-  self.proof = data?.resume ? { nick: self.nick, resume: data.resume } : null;
-  tab.set('proof', self.proof);
-  // The other tabs' name is not ours to change: a "-2" is for this tab alone.
-  if (self.nick === local.get('nick')) local.set('proof', self.proof);
+function greeted(result) {
+  const before = self.user;
+  const asked = self.greeted(result);
+  if (asked !== null) renamed(before, asked);
+}
+
+/** We are somebody else now: conversations that name us move along. `asked`: the name we wanted. */
+function renamed(before, asked) {
+  for (const [name, session] of [...sessions]) {
+    if (!isDirect(name)) continue;
+    const other = partner(name, before);
+    client.unsubscribe(channelOf(name));
+    sessions.delete(name);
+    const moved = other === self.user ? null : openSession(between(self.user, other));
+    if (session === current) show(moved ? moved.room.name : LOBBY);
+  }
+  bell.listen(self.user, rung);
   if (self.nick !== asked) current?.room.notice('nickGiven', { wanted: named(asked), nick: named(self.nick) });
+  draw();
 }
 
 function stateChanged(state, detail) {
   connection = { state, ...detail };
   if (state === 'online') everOnline = true;
   if (state === 'closed' && !everOnline) {
-    const reason = t('closed', { reason: reasonOf(detail) });
-    stop();
-    view.showGate(local.get('nick') ?? '', roomOfAddress(), reason);
+    refusedAtDoor(detail);
     return;
   }
   view.log.setOnline(state === 'online');
   draw();
 }
 
-const reasonOf = ({ code, reason, message }) => reason || message || t('noReason', { code });
+/** The server did not let us in: back to the gate, with the reason. */
+function refusedAtDoor(detail) {
+  const bearer = self.token !== null;
+  stop();
+  if (bearer) {
+    self.forget();
+    view.gate.askToken(t(detail.code === TOKEN_OLD ? 'tokenOld' : 'tokenRefused'));
+  } else if (detail.code === UNAUTHORIZED) {
+    view.gate.askToken();
+  } else {
+    askName(t('closed', { reason: reasonOf(detail) }));
+  }
+}
 
-function start(nick) {
-  // A tab that was given "ada-2" for the name "ada" comes back as "ada-2".
-  const own = tab.get('wanted') === nick ? tab.get('proof') : null;
-  const shared = local.get('proof');
-  self.proof = own ?? (shared?.nick === nick ? shared : null);
-  self.nick = self.proof?.nick ?? nick;
-  tab.set('wanted', nick);
+function reasonOf({ code, reason, message }) {
+  if (self.token && [TOKEN_OLD, TOKEN_BAD].includes(code)) return t('tokenOld');
+  return reason || message || t('noReason', { code });
+}
+
+const askName = (reason) => view.gate.askName(local.get('nick') ?? '', roomOfAddress(location.hash), reason);
+
+/** Asks the server, by one visit without a name, whether it takes guests; says so if it does not. */
+function probe() {
+  const visitor = new Client(url, {
+    data: () => ({ nick: `visitor ${newNonce().slice(0, 12)}` }),
+    onConnected: () => visitor.stop(),
+    onState(state, { code }) {
+      if (state === 'offline') visitor.stop();
+      if (state === 'closed' && code === UNAUTHORIZED && !client) view.gate.askToken();
+    },
+  });
+  visitor.start();
+}
+
+/** Goes in, as `self` is by now. */
+function start() {
   everOnline = false;
+  connection = { state: 'connecting' };
   client = makeClient();
+  typing = new Typing(client, { self, onChange: drawFrame });
+  bell = new Bell(client);
+  bell.listen(self.user, rung);
   const open = tab.get('rooms');
-  for (const room of Array.isArray(open) ? open : []) openSession(String(room));
-  show(roomOfAddress());
+  for (const room of Array.isArray(open) ? open : []) {
+    const name = nameOf(String(room));
+    if (name) openSession(name);
+  }
+  show(addressed());
   view.showChat();
   client.start();
 }
@@ -164,47 +191,136 @@ function stop() {
   current = null;
 }
 
-function openSession(room) {
-  if (sessions.has(room)) return sessions.get(room);
-  const session = new Session(client, room, {
+// --- rooms -------------------------------------------------------------------------------------
+
+const outboxOf = (key) => ({
+  load() {
+    const kept = tab.get(`unsent.${key}`);
+    return Array.isArray(kept) ? kept.filter((entry) => entry?.data?.nonce) : [];
+  },
+  save: (list) => tab.set(`unsent.${key}`, list.length ? list : null),
+});
+
+const readsOf = (key) => ({
+  load: () => local.get(`read.${key}`),
+  save: (mark) => local.set(`read.${key}`, mark),
+});
+
+function openSession(name) {
+  if (sessions.has(name)) return sessions.get(name);
+  const session = new Session(client, name, {
     self,
-    outbox: outboxOf(room),
+    outbox: outboxOf(keyOf(name)),
+    reads: readsOf(keyOf(name)),
     onChange: draw,
     onArrival: (item) => arrived(session, item),
+    onSent: () => ringIfAway(session),
+    onJoin: (info) => came(info),
   });
-  sessions.set(room, session);
-  tab.set('rooms', [...sessions.keys()]);
+  sessions.set(name, session);
+  keepRooms();
   return session;
 }
 
-function show(room) {
-  const session = openSession(room);
+const keepRooms = () => tab.set('rooms', [...sessions.keys()].map(keyOf));
+
+function show(name) {
+  const session = openSession(name);
+  session.rung = false;
   if (session === current) return;
   current = session;
-  view.log.show(session.room);
+  view.talk.show(session);
+  typing.watch(session);
   moved();
   draw();
 }
 
-function leave(room) {
-  sessions.get(room)?.leave();
-  sessions.delete(room);
-  tab.set('rooms', [...sessions.keys()]);
-  if (current?.room.name === room) location.hash = addressOf([...sessions.keys()].at(-1));
+/** Leaves a room. Returns the key of why it cannot be left, or null. */
+function leave(name) {
+  const session = sessions.get(name);
+  const last = sessions.size === 1 && name === LOBBY;
+  if (!session || last || session.room.unsent.length > 0) return 'cannotLeave';
+  session.leave();
+  sessions.delete(name);
+  keepRooms();
+  if (session === current) go([...sessions.keys()].at(-1) ?? LOBBY);
   draw();
+  return null;
 }
 
 function arrived(session, item) {
   if (item.kind !== 'message' && item.kind !== 'me') return;
+  const direct = isDirect(session.room.name);
+  const calls = direct || Boolean(item.mentionsMe);
   const seen = session === current && view.log.atEnd && !document.hidden;
-  if (!seen) session.unread += 1;
-  if (session === current) view.announce(`${item.nick || t('someone')}: ${item.text}`);
+  if (session === current) {
+    typing.done(item.user);
+    view.announce(`${item.nick || t('someone')}: ${item.text}`);
+  }
+  if (!seen) {
+    session.unread += 1;
+    if (item.mentionsMe) session.room.mentions += 1;
+  }
+  if (calls && (!seen || away())) call(session, item);
+}
+
+/** Asks for the reader's attention. */
+function call(session, { nick, text }) {
+  const { name } = session.room;
+  const title = isDirect(name) ? nick : t('calledIn', { name: nick, room: name });
+  attention.call({ title, text, room: name, onOpen: () => go(name) });
 }
 
 /** The reader scrolled, or came back to the page: what is in sight has been read. */
 function moved() {
-  if (current && view.log.atEnd && !document.hidden) current.unread = 0;
+  if (current && view.log.atEnd && !document.hidden) current.seen();
   drawFrame();
+}
+
+// --- conversations with one person -------------------------------------------------------------
+
+/** Somebody has written to us alone, or says so: their room is listed once there is something in it. */
+function rung(info) {
+  know(info.user, nickOf(info));
+  const name = between(self.user, info.user);
+  const open = [...sessions.values()].filter((session) => session.rung).length;
+  if (self.isMine(info) || !isUser(info.user) || sessions.has(name) || open >= RUNG_MAX) return;
+  openSession(name).rung = true;
+}
+
+/** Something was sent: rings for who is not there to see it. */
+function ringIfAway({ room }) {
+  if (!isDirect(room.name)) return;
+  const other = partner(room.name, self.user);
+  if (![...room.present.values()].some(({ user }) => user === other)) bell.ring(other);
+}
+
+/** Somebody came into one of our rooms: rings if our last word to them was said while they were away. */
+function came({ user }) {
+  const session = user && sessions.get(between(self.user, user));
+  if (session && lastOf(session)?.mine) ringIfAway(session);
+}
+
+/** The last thing said in a room, or null. */
+function lastOf({ room }) {
+  for (let index = room.length - 1; index >= 0; index -= 1) {
+    const item = room.at(index);
+    if (item.text && (item.kind === 'message' || item.kind === 'me')) return item;
+  }
+  return null;
+}
+
+/** The sessions to list: all but those opened by ringing in which nothing has been said. */
+function listed() {
+  return [...sessions.values()].filter((session) => {
+    if (!session.rung) return true;
+    const last = lastOf(session);
+    if (last && !last.mine && session.unread === 0) {
+      session.unread = 1;
+      call(session, last);
+    }
+    return last !== null;
+  });
 }
 
 // --- drawing -----------------------------------------------------------------------------------
@@ -232,26 +348,52 @@ function drawFrame() {
 function drawNow() {
   const { room, unread, refused } = current;
   const online = connection.state === 'online';
-  let total = 0;
-  const rooms = [...sessions.values()].map((session) => {
-    total += session.unread;
-    const { name } = session.room;
-    const leavable = sessions.size > 1 && session.room.unsent.length === 0;
-    const seen = session === current ? 0 : session.unread;
-    return { name, href: addressOf(name), unread: seen, leavable };
-  });
-  view.setRooms(rooms, room.name);
-  const known = online && current.active;
-  view.setPeople(known ? people(room) : null, known ? 'peopleHint' : online ? '' : 'peopleOffline');
-  view.setSelf(self.nick, userKey({ user: `~${self.nick}` }));
-  view.setRoom({ name: room.name, topic: room.topic, top: topOf(current) });
-  view.setUnread({ atEnd: view.log.atEnd, unread, total, name: room.name });
+  for (const { user, nick } of room.present.values()) know(user, nick);
+  const rooms = roomsToList();
+  const sum = (what) => rooms.reduce((total, entry) => total + entry[what], 0);
+  attention.show({ unread: sum('unread'), calls: sum('calls'), title: titleOf(current) });
+  // Of the room that is shown, the button at the end of the log tells.
+  view.sidebar.setRooms(rooms.map((entry) => (entry.name === room.name ? { ...entry, unread: 0, calls: 0 } : entry)), room.name);
+  view.sidebar.setPeople(allHere(current, self, online));
+  view.sidebar.setSelf(self.nick, userKey({ user: self.user, client: self.client }));
+  view.setRoom({ title: titleOf(current), direct: isDirect(room.name), topic: room.topic, top: topOf(current) });
+  view.setUnread({ atEnd: view.log.atEnd, unread });
+  view.setTyping(typing.names);
   view.setState({
     ...connection,
     state: online && refused ? 'refused' : connection.state,
     reason: reasonOf(online && refused ? refused : connection),
     again: everOnline,
     waiting: room.waiting,
+    roundTrip: client.roundTrip,
+  });
+}
+
+/** Everybody in one of our rooms, once. */
+function othersAnywhere() {
+  const all = [...sessions.values()].flatMap((session) => othersHere(session, self));
+  return [...new Map(all.map((one) => [one.user, one])).values()];
+}
+
+function roomsToList() {
+  const shown = listed();
+  const here = new Set(othersAnywhere().map(({ user }) => user));
+  return shown.map((session) => {
+    const { room, unread } = session;
+    const direct = isDirect(room.name);
+    const user = direct ? partner(room.name, self.user) : null;
+    return {
+      name: room.name,
+      title: titleOf(session),
+      href: addressOf(room.name, self.user),
+      direct,
+      user,
+      online: here.has(user),
+      unread,
+      calls: direct ? unread : room.mentions,
+      current: session === current,
+      leavable: shown.length > 1 && room.unsent.length === 0,
+    };
   });
 }
 
@@ -263,19 +405,67 @@ function topOf(session) {
   return session.room.length ? 'beginning' : 'empty';
 }
 
-/** Everybody known to be here once, we first. */
-function people(room) {
-  const known = new Map();
-  for (const [id, { user, nick }] of room.present) {
-    const mine = id === self.client;
-    const key = mine ? `~${self.nick}` : user;
-    known.set(key, { user: key, nick, self: mine || known.get(key)?.self === true });
-  }
-  const order = (a, b) => Number(b.self) - Number(a.self) || a.nick.localeCompare(b.nick);
-  return [...known.values()].sort(order);
+// --- what the reader does ----------------------------------------------------------------------
+
+/** Goes to a room as people write it. Returns the key of what is wrong with it, or null. */
+function open(room) {
+  const wanted = tidyRoom(room);
+  const problem = roomProblem(wanted);
+  if (problem) return problem;
+  const name = nameOf(wanted);
+  if (!name) return 'directSelf';
+  go(name);
+  return null;
 }
 
-// --- what the reader does ----------------------------------------------------------------------
+/** The same, for who has chosen it in a list: the next thing is to write there. */
+function visit(room) {
+  const problem = open(room);
+  if (!problem && !coarse()) view.focusComposer();
+  return problem;
+}
+
+/** Takes another name. Resolves with the key of what is wrong with it, or null. */
+async function nick(wanted) {
+  const name = wanted.trim().normalize();
+  const problem = self.token ? 'nameFixed' : nameProblem(name);
+  if (problem || name === self.nick) return problem;
+  const before = self.user;
+  try {
+    const granted = await client.rpc('nick', { nick: name });
+    self.want(name);
+    self.granted(granted);
+  } catch (error) {
+    // In a conversation between two the server lets nobody change: we come back as somebody else.
+    if (!(error instanceof Disconnected) && error.code !== DENIED) return 'nameRefused';
+    self.want(name);
+    client.reconnect();
+  }
+  renamed(before, name);
+  return null;
+}
+
+/** What slash commands do: see commands.js. */
+const app = {
+  nick,
+  join: open,
+  leave: (room) => leave(room ? (nameOf(tidyRoom(room)) ?? '') : current.room.name),
+  message(user, text) {
+    const problem = open(`@${user}`);
+    if (!problem && text) openSession(nameOf(`@${user}`)).say('message', text);
+    return problem;
+  },
+  topic: (text) => current.topic(text),
+};
+
+function bring(link) {
+  const found = tokenOfAddress(link.slice(Math.max(0, link.indexOf('#token='))));
+  if (!self.beBearer(found?.token ?? link)) return 'tokenBad';
+  if (found?.room && !roomProblem(found.room)) history.replaceState(null, '', `#${encodeURIComponent(found.room)}`);
+  stop();
+  start();
+  return null;
+}
 
 const view = new View({
   enter(name, room) {
@@ -283,39 +473,60 @@ const view = new View({
     const wanted = tidyRoom(room);
     const problem = nameProblem(nick) ?? roomProblem(wanted);
     if (problem) return problem;
-    local.set('nick', nick);
-    if (wanted !== roomOfAddress()) history.pushState(null, '', addressOf(wanted));
-    start(nick);
+    self.beGuest(nick);
+    if (wanted !== roomOfAddress(location.hash)) history.pushState(null, '', `#${encodeURIComponent(wanted)}`);
+    start();
     return null;
   },
-  open(room) {
-    const wanted = tidyRoom(room);
-    const problem = roomProblem(wanted);
-    if (!problem) location.hash = addressOf(wanted);
-    return problem;
-  },
+  bring,
+  open,
   leave,
-  changeName() {
-    stop();
-    view.showGate(local.get('nick') ?? '', roomOfAddress());
-  },
-  say(text) {
-    const deed = /^\/me\s+(?=\S)/u.exec(text);
-    if (deed) current.say('me', text.slice(deed[0].length));
-    else current.say('message', text);
-  },
+  write: (user) => visit(`@${user}`),
+  browse: () => finder.browse(),
+  switch: () => finder.switch(),
+  settings: () => settings.show({ nick: self.nick, fixed: self.token !== null }),
+  topic: app.topic,
   retryNow: () => client?.retryNow(),
   connectAgain: () => client?.start(),
-  older: () => current?.older(),
-  row(action, item) {
-    if (action === 'fill') current.older();
-    else current[action](item);
-    if (action !== 'fill') view.focusComposer();
-  },
   moved,
+  drafts: {
+    load: (name) => tab.get(`draft.${keyOf(name)}`) ?? '',
+    save: (name, text) => tab.set(`draft.${keyOf(name)}`, text || null),
+  },
+  app,
 });
 
-addEventListener('hashchange', () => client && show(roomOfAddress()));
+const settings = new Settings(attention, {
+  nick,
+  goOut() {
+    stop();
+    if (!self.token) return askName();
+    self.forget();
+    return view.gate.askToken();
+  },
+});
+const finder = new Finder(
+  {
+    open: visit,
+    rooms: roomsToList,
+    people: () => othersAnywhere().filter(({ user }) => isUser(user)),
+    publicRooms: () => client.rpc('rooms'),
+  },
+  { switcher: document.getElementById('switcher'), browser: document.getElementById('browser') },
+);
+
+/** The address is another: a token is taken from it at once, a room is shown. */
+function addressChanged() {
+  const found = tokenOfAddress(location.hash);
+  if (found) {
+    history.replaceState(null, '', `#${encodeURIComponent(found.room || LOBBY)}`);
+    if (bring(found.token ?? '')) view.gate.askToken(t('tokenBad'));
+  } else if (client) {
+    show(addressed());
+  }
+}
+
+addEventListener('hashchange', addressChanged);
 addEventListener('online', () => client?.retryNow());
 addEventListener('pageshow', () => client?.retryNow());
 document.addEventListener('visibilitychange', () => {
@@ -323,7 +534,23 @@ document.addEventListener('visibilitychange', () => {
   client?.retryNow();
   moved();
 });
+document.addEventListener('keydown', (event) => {
+  if (!client || event.defaultPrevented) return;
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === 'k') {
+    event.preventDefault();
+    if (!document.querySelector('dialog[open]')) finder.switch();
+  }
+});
 
 const remembered = local.get('nick');
-if (typeof remembered === 'string' && !nameProblem(remembered)) start(remembered);
-else view.showGate('', roomOfAddress());
+if (tokenOfAddress(location.hash)) {
+  addressChanged();
+} else if (self.beBearer(tab.get('token') ?? '')) {
+  start();
+} else if (typeof remembered === 'string' && !nameProblem(remembered)) {
+  self.beGuest(remembered);
+  start();
+} else {
+  askName();
+  probe();
+}

@@ -1,9 +1,10 @@
 // One row of the log: a message, or a line about the room.
 //
 // Owns: how an item of the store becomes elements. Names and texts are set as text, never as
-// HTML; an address becomes a link only if it is http or https. It knows no room and no scrolling.
-// Tested by tests/web/page.test.mjs; links, colours and initials by tests/web/store.test.mjs.
+// HTML. It knows no room and no scrolling. Tested by tests/web/page.test.mjs and talk.test.mjs;
+// colours and initials by tests/web/store.test.mjs.
 
+import { textParts } from './format.js';
 import { clockTime, fullTime, nameList, named, t } from './strings.js';
 
 /** Colours of authors: classes `hue-0` .. in style.css. */
@@ -13,9 +14,6 @@ const TEXT_SHOWN_MAX = 1_800;
 const LINES_SHOWN_MAX = 24;
 /** Different reactions shown under a message. */
 const REACTIONS_MAX = 24;
-
-/** Invisible characters that could make an address look like another. */
-const ADDRESS = /https?:\/\/[^\s<>"`\u0000-\u001f\u007f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+/giu;
 
 /** An element with a class, and content: texts or elements. */
 export function element(tag, className = '', ...content) {
@@ -42,63 +40,25 @@ export function initials(nick) {
   return (letters || '?').toLocaleUpperCase();
 }
 
-/** Splits a text into plain parts and addresses: `[{text}, {text, href}, ...]`. */
-export function linkParts(text) {
-  const parts = [];
-  let from = 0;
-  for (const match of text.matchAll(ADDRESS)) {
-    const address = trimAddress(match[0]);
-    const href = safeAddress(address);
-    if (!href) continue;
-    if (match.index > from) parts.push({ text: text.slice(from, match.index) });
-    parts.push({ text: address, href });
-    from = match.index + address.length;
-  }
-  if (from < text.length) parts.push({ text: text.slice(from) });
-  return parts;
+/** Puts `text` into `parent`, with its links, code and emoji; `nick` is marked where it is named. */
+export function appendText(parent, text, nick = '') {
+  parent.append(...textParts(text, nick).map(shownPart));
 }
 
-/** Without the punctuation that ends the sentence, not the address. */
-function trimAddress(address) {
-  let end = address.length;
-  for (;;) {
-    const last = address[end - 1];
-    if (`.,;:!?'*_~“”’»…`.includes(last)) end -= 1;
-    else if (last === ')' && count(address, '(', end) < count(address, ')', end)) end -= 1;
-    else if (last === ']' && count(address, '[', end) < count(address, ']', end)) end -= 1;
-    else return address.slice(0, end);
+function shownPart({ text, href, code, block, mention }) {
+  if (block) {
+    const made = element('pre', '', element('code', '', text));
+    made.tabIndex = 0; // wide code scrolls, by keyboard too
+    return made;
   }
-}
-
-function count(text, character, end) {
-  let found = 0;
-  for (let i = 0; i < end; i += 1) if (text[i] === character) found += 1;
-  return found;
-}
-
-/** The address in full if it is a valid http or https one, else null. */
-function safeAddress(address) {
-  try {
-    const url = new URL(address);
-    return url.protocol === 'http:' || url.protocol === 'https:' ? url.href : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Puts `text` into `parent`, with its links. */
-export function appendText(parent, text) {
-  for (const part of linkParts(text)) {
-    if (!part.href) {
-      parent.append(part.text);
-      continue;
-    }
-    const link = element('a', '', part.text);
-    link.href = part.href;
-    link.target = '_blank';
-    link.rel = 'noopener noreferrer';
-    parent.append(link);
-  }
+  if (code) return element('code', '', text);
+  if (mention) return element('mark', '', text);
+  if (!href) return text;
+  const link = element('a', '', text);
+  link.href = href;
+  link.target = '_blank';
+  link.rel = 'noopener noreferrer';
+  return link;
 }
 
 /** Do two items stand under one head: same author, same minute? */
@@ -115,7 +75,7 @@ export function sameGroup(previous, item) {
 /**
  * The elements of an item. `context`: `online`; `expanded`, a set of items shown in full;
  * `original(item)`, what it replies to. Buttons carry `data-action`: `retry`, `discard`,
- * `expand`, `fill`.
+ * `expand`, `fill`, `jump` (to what it replies to), `react` (with `data-emoji`).
  */
 export function rowContent(item, context) {
   switch (item.kind) {
@@ -161,7 +121,7 @@ function timeOf(item) {
 }
 
 function text(item, context) {
-  const shown = element('p', 'text');
+  const shown = element('div', 'text');
   shown.dir = 'auto';
   if (item.deleted) {
     shown.classList.add('gone');
@@ -169,9 +129,9 @@ function text(item, context) {
     return shown;
   }
   const short = context.expanded.has(item) ? item.text : shorten(item.text);
-  appendText(shown, short);
+  appendText(shown, short, item.mentionsMe);
   if (short.length < item.text.length) shown.append('… ', button('expand', t('showAll')));
-  if (item.edited) shown.append(' ', element('small', 'edited', `(${t('edited')})`));
+  if (item.edited) shown.append(' ', element('small', 'edited', `(${t(item.change === 'pending' ? 'changing' : 'edited')})`));
   return shown;
 }
 
@@ -208,20 +168,26 @@ function below(item) {
   const lines = [];
   if (item.reactions.length) {
     const list = element('ul', 'reactions');
-    for (const { emoji, nicks } of item.reactions.slice(0, REACTIONS_MAX)) {
-      const chip = element('li', '', element('span', '', emoji), ' ', String(nicks.length));
-      chip.title = nameList(nicks, 20);
-      list.append(chip);
-    }
+    for (const reaction of item.reactions.slice(0, REACTIONS_MAX)) list.append(element('li', '', chip(reaction)));
     lines.push(list);
   }
-  if (item.state === 'failed') {
-    const why = t('notSent', { reason: problem(item.problem) });
-    lines.push(
-      element('p', 'failure', `${why} `, button('retry', t('retry')), ' ', button('discard', t('discard'))),
-    );
-  }
+  if (item.state === 'failed') lines.push(failure('notSent', item.problem));
+  else if (item.change === 'failed') lines.push(failure('notChanged', item.changeProblem));
   return lines;
+}
+
+function chip({ emoji, nicks, mine }) {
+  const made = button('react', element('span', '', emoji), ' ', String(nicks.length));
+  made.className = 'chip';
+  made.dataset.emoji = emoji;
+  made.title = nameList(nicks, 20);
+  made.ariaPressed = String(mine === true);
+  return made;
+}
+
+function failure(key, why) {
+  const said = `${t(key, { reason: problem(why) })} `;
+  return element('p', 'failure', said, button('retry', t('retry')), ' ', button('discard', t('discard')));
 }
 
 function problem({ code, message }) {
@@ -233,15 +199,17 @@ function problem({ code, message }) {
 
 function quote(item, { original }) {
   const source = original(item);
-  const made = element('p', 'quote');
+  const made = button('jump');
+  made.className = 'quote';
   made.dir = 'auto';
-  if (source?.nick === undefined) {
-    made.append(t('replyGone'));
-    return made;
-  }
-  const said = source.deleted ? t('deleted') : source.text.slice(0, 120).replace(/\s+/g, ' ');
-  made.append(element('b', '', t('replyTo', { name: named(source.nick) })), ' ', said);
+  if (source?.nick === undefined) made.append(t('replyGone'));
+  else made.append(element('b', '', t('replyTo', { name: named(source.nick) })), ' ', excerpt(source));
   return made;
+}
+
+/** The beginning of what an item says, in one line. */
+export function excerpt(item) {
+  return item.deleted ? t('deleted') : item.text.slice(0, 120).replace(/\s+/g, ' ');
 }
 
 function deed(item, context) {
@@ -266,8 +234,9 @@ function gap({ missing, more }) {
   return line;
 }
 
-function button(action, label) {
-  const made = element('button', 'link', label);
+/** A button that does `action`. */
+export function button(action, ...label) {
+  const made = element('button', 'link', ...label);
   made.type = 'button';
   made.dataset.action = action;
   return made;

@@ -1,12 +1,14 @@
 // What is known of one room: its messages in order, what was changed about them, what is still
 // on its way out, who came and went.
 //
-// Owns: order, deduplication, edits and reactions, the outbox, gaps. It never touches the page,
-// the network, a timer or the language. Tested by tests/web/store.test.mjs.
+// Owns: order, deduplication, the outbox, gaps, how far the reader has read. It never touches the
+// page, the network, a timer or the language. Tested by tests/web/store.test.mjs.
 //
 // Order. A confirmed item stands at (life, offset): `life` counts the room's epochs as we met
 // them, `offset` is the server's. What has no offset of its own (a join, a gap) stands behind the
 // last confirmed item of its moment, told apart by `step`. Outgoing messages stand after all.
+
+import { Changes } from './changes.js';
 
 /** Items kept in memory; above it the oldest go, down to three quarters. */
 const ITEMS_MAX = 20_000;
@@ -14,6 +16,13 @@ const ITEMS_MAX = 20_000;
 const CHARS_MAX = 32_000_000;
 /** Bytes of one message's text as JSON: below the server's 64 KiB for the whole frame. */
 export const TEXT_BYTES_MAX = 60_000;
+
+/** Characters of a name that are shown. */
+const NICK_SHOWN_MAX = 64;
+/** Control characters, and those that turn the writing direction. */
+const TURNING = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+/** Nothing of it is to be seen. */
+const UNSEEN = /^[\s\p{Cf}\p{M}]*$/u;
 
 /** Bytes that `text` takes inside a JSON frame. */
 export function textBytes(text) {
@@ -31,20 +40,33 @@ export function userKey(info) {
   return info?.user || `client:${info?.client ?? ''}`;
 }
 
-/** The name to show for an `info`; empty if it has none. */
+/** The name to show for an `info`, whatever a token may call itself: short, and without what turns
+ *  the writing direction of others around; empty if it has none. */
 export function nickOf(info) {
-  const nick = info?.conn_info?.nick ?? info?.user ?? '';
-  return typeof nick === 'string' || typeof nick === 'number' ? String(nick) : '';
+  const nick = info?.conn_info?.nick ?? info?.conn_info?.name ?? info?.user ?? '';
+  if (typeof nick !== 'string' && typeof nick !== 'number') return '';
+  const plain = [...String(nick).slice(0, 200).replace(TURNING, '')].slice(0, NICK_SHOWN_MAX).join('').trim();
+  return UNSEEN.test(plain) ? '' : plain;
 }
+
+/** Was it said by somebody, rather than by the page about the room? */
+function said({ kind }) {
+  return kind === 'message' || kind === 'me';
+}
+
+const positionOf = ({ life, offset }) => `${life}:${offset}`;
 
 function before(a, b) {
   return a.life - b.life || a.offset - b.offset || a.step - b.step;
 }
 
 /**
- * One room. `isMine(info)` tells our own publications. An item is one of
- * - `{kind: 'message' | 'me', text, user, nick, mine, time, state, edited, deleted, reactions,
- *   replyTo}` with `state` of `pending`, `sent` or `failed` (then `problem`: a code or a word);
+ * One room. `isMine(info)` tells our own publications, `isMention(text)` returns our name if a text has it.
+ * An item is one of
+ * - `{kind: 'message' | 'me', text, user, nick, mine, mentionsMe, time, state, edited, deleted,
+ *   reactions, replyTo}` with `state` of `pending`, `sent` or `failed` (then `problem`: a code or a
+ *   word), and with `change` of `pending` or `failed` (`changeProblem`) while a change of our own is
+ *   on its way;
  * - `{kind: 'presence', joined, left}` (names);
  * - `{kind: 'topic', nick, text, time}`;
  * - `{kind: 'notice', word, vars}`: something the page itself has to say;
@@ -63,10 +85,18 @@ export class Room {
   /** Everything from this offset on has been loaded, in the present epoch. */
   loadedFrom = 0;
   epoch;
+  /** Mentions of our name that the reader has not seen. */
+  mentions = 0;
+  /** What stands behind this place, `{life, offset}`, is new to the reader; null: nothing is;
+   *  undefined: not known yet. */
+  line;
 
   #items = [];
   #outbox = [];
   #isMine;
+  #isMention;
+  #readTo = null; // {life, offset}: the reader has seen what is up to there
+  #mark = null; // the same as {epoch, offset}, as it was kept last
   #life = 0;
   #ids = 0;
   #steps = 0;
@@ -76,11 +106,13 @@ export class Room {
   #known = 0; // the highest offset of the present epoch that we know of
   #byPosition = new Map(); // "life:offset" -> item
   #byNonce = new Map(); // "user nonce" -> item
-  #changes = new Map(); // "life:offset" -> what was changed about it, loaded yet or not
+  #changes = new Changes();
+  #restored = []; // own changes of an earlier page, until the epoch is known
 
-  constructor(name, isMine = () => false) {
+  constructor(name, isMine = () => false, isMention = () => '') {
     this.name = name;
     this.#isMine = isMine;
+    this.#isMention = isMention;
   }
 
   // --- reading -------------------------------------------------------------------------------
@@ -107,6 +139,16 @@ export class Room {
     return this.#byPosition.get(`${item.life}:${offset}`);
   }
 
+  /** Can `item` be replied to, edited, reacted to? Only what the server's history may still have. */
+  reachable(item) {
+    return item.life === this.#life && item.step === 0 && item.state === 'sent' && !item.deleted;
+  }
+
+  /** Our own latest message that can be edited. */
+  get lastOwn() {
+    return this.#items.findLast((item) => item.mine && said(item) && this.reachable(item));
+  }
+
   /** From where the next older page of the history is to be asked; null: from the newest. */
   get since() {
     return this.#paged ? { offset: this.loadedFrom, epoch: this.epoch } : null;
@@ -127,11 +169,9 @@ export class Room {
     const sameLife = this.epoch === epoch && epoch !== undefined;
     const below = { loadedFrom: this.loadedFrom, hasOlder: this.hasOlder };
     const until = sameLife ? this.#known : 0;
-    if (!sameLife && this.epoch !== undefined) {
-      this.#life += 1;
-      this.#known = 0;
-    }
+    if (!sameLife && this.epoch !== undefined) this.#begin();
     this.epoch = epoch;
+    this.#adopt();
     if (recovered || (sameLife && until >= offset)) return null;
     this.#paged = false;
     this.loadedFrom = offset + 1;
@@ -158,19 +198,12 @@ export class Room {
       case 'me':
         return this.#message(data, info, { offset, time, placed: Boolean(pub.offset) });
       case 'edit':
-        this.#change(data.of, (known) => {
-          if (offset < known.editedAt) return;
-          known.editedAt = offset;
-          known.text = String(data.text ?? '');
-        });
-        return null;
       case 'delete':
-        this.#change(data.of, (known) => (known.deleted = true));
-        return null;
       case 'react':
-        this.#change(data.of, (known) => this.#react(known, data, info, offset));
+        if (typeof data.of === 'number') this.#told(data, `${this.#life}:${data.of}`, info, offset);
         return null;
       case 'topic':
+        this.#told(data, null, info, offset);
         return this.#topic(String(data.text ?? ''), info, offset, time, live);
       default:
         return null; // from a newer client: not for us
@@ -218,11 +251,19 @@ export class Room {
 
   // --- the outbox ----------------------------------------------------------------------------
 
-  /** What is to be sent, and was not: `{data, time}` for each, to be kept over a reload. */
+  /** What is to be sent, and was not: `{data, time, epoch}` for each, to be kept over a reload. */
   get unsent() {
-    return this.#outbox
-      .filter((item) => item.state !== 'sent')
-      .map(({ data, time }) => ({ data, time }));
+    const messages = this.#outbox.filter((item) => item.state !== 'sent');
+    const changes = [...this.#changes.unsent, ...this.#restored];
+    return [...messages, ...changes].map(({ data, time, epoch }) => ({ data, time, epoch }));
+  }
+
+  /** Takes up what an earlier page could not send. */
+  restore(unsent, { nick }) {
+    for (const { data, time, epoch } of unsent) {
+      if (data.type === 'message' || data.type === 'me') this.send(data, { nick, now: time, epoch });
+      else this.#restored.push({ data, time, epoch, nick });
+    }
   }
 
   /** How many messages wait to be sent; those that failed wait for the reader instead. */
@@ -231,10 +272,13 @@ export class Room {
   }
 
   /** Queues a message: it is shown at once, as pending. `data`: the payload with its nonce. */
-  send(data, { nick, now = Date.now() }) {
+  send(data, { nick, now = Date.now(), epoch = this.epoch }) {
     const item = this.#fresh({
       kind: data.type,
       data,
+      epoch,
+      life: this.#life,
+      replyTo: data.reply_to,
       text: data.text,
       nick,
       user: '',
@@ -244,26 +288,57 @@ export class Room {
       reactions: [],
     });
     this.#outbox.push(item);
+    this.line &&= null; // who speaks has read
     return item;
   }
 
-  /** The next message that waits to be sent. */
+  /** Queues a change: of `item`, or of the room (the topic). It shows at once. */
+  change(data, item, { nick }) {
+    const of = item ? { ...data, of: item.offset } : data;
+    const entry = this.#changes.add(of, item && `${item.life}:${item.offset}`);
+    Object.assign(entry, { nick, epoch: this.epoch, time: Date.now() });
+    if (item) this.#look(item);
+    return entry;
+  }
+
+  /** The next message, or else change, that waits to be sent. */
   nextPending() {
-    return this.#outbox.find((item) => item.state === 'pending');
+    return this.#outbox.find((item) => item.state === 'pending') ?? this.#changes.next;
   }
 
   /** The server has it. Its place among the others comes with the publication. */
   accepted(item) {
-    if (item.state === 'pending') this.#update(item, { state: 'sent' });
+    if (item.state !== 'pending') return;
+    item.state = 'sent';
+    if (item.kind !== 'change') this.#update(item);
   }
 
   /** The server refused it, for the reason named. */
   failed(item, problem) {
-    if (item.state === 'pending') this.#update(item, { state: 'failed', problem });
+    if (item.state !== 'pending') return;
+    if (item.kind !== 'change') {
+      this.#update(item, { state: 'failed', problem });
+      return;
+    }
+    Object.assign(item, { state: 'failed', problem });
+    // A reaction or a topic is not worth a question, but a word.
+    if (item.data.type === 'edit') this.#look(this.#byPosition.get(item.position));
+    else this.#dropChange(item);
   }
 
-  /** Queues a failed message again, with the nonce that it has, behind what waits already. */
+  /** What replies to a message that the history no longer has goes without saying so. */
+  withoutReply(item) {
+    delete item.data.reply_to;
+    this.#update(item, { replyTo: undefined });
+  }
+
+  /** Queues a failed message (or what failed to be changed about one) again, with the nonce that
+   *  it has, behind what waits already. */
   retry(item) {
+    for (const entry of this.#changes.failedAt(positionOf(item))) {
+      Object.assign(entry, { state: 'pending', tries: 0 });
+      this.#look(item);
+    }
     if (item.state !== 'failed') return;
     this.#outbox.splice(this.#outbox.indexOf(item), 1);
     this.#outbox.push(item);
@@ -273,6 +348,7 @@ export class Room {
   /** Everything missed has been loaded: what was accepted, but never came back as a
    *  publication, keeps the place that it has now. */
   settle() {
+    for (const position of this.#changes.settle()) this.#look(this.#byPosition.get(position));
     const settled = this.#outbox.filter((item) => item.state === 'sent');
     if (!settled.length) return;
     this.#outbox = this.#outbox.filter((item) => item.state !== 'sent');
@@ -282,16 +358,102 @@ export class Room {
     }
   }
 
-  /** Forgets a message that was not sent. */
+  /** Forgets a message that was not sent, or what failed to be changed about one. */
   discard(item) {
+    for (const entry of this.#changes.failedAt(positionOf(item))) this.#dropChange(entry);
     const index = this.#outbox.indexOf(item);
     if (index >= 0) this.#outbox.splice(index, 1);
+  }
+
+  // --- how far the reader has read -----------------------------------------------------------
+
+  /** All that there is has been seen. Returns what to keep over a reload, `{epoch, offset}`, if it
+   *  has changed. */
+  read() {
+    this.mentions = 0;
+    const { epoch } = this;
+    const offset = this.#known;
+    if (this.#mark?.epoch === epoch && this.#mark.offset === offset) return null;
+    this.#readTo = { life: this.#life, offset };
+    this.#mark = { epoch, offset };
+    return this.#mark;
+  }
+
+  /** Something came that the reader does not see: unless there is one, the line stands here. */
+  missed() {
+    this.line = this.#readTo;
+  }
+
+  /** Does what is loaded begin behind `mark`, a place that the history may still have? */
+  isBelow(mark) {
+    return mark?.epoch === this.epoch && this.hasOlder && this.loadedFrom > mark.offset + 1;
+  }
+
+  /** The newest messages are loaded for the first time. `mark`: what `read` returned last, in an
+   *  earlier page; null: the reader has never been here. */
+  caughtUp(mark) {
+    this.#mark = mark;
+    const offset = mark?.epoch === this.epoch ? mark.offset : mark ? 0 : this.#known;
+    this.#readTo = { life: this.#life, offset };
+    this.line = this.countNew() ? this.#readTo : null;
+  }
+
+  /** How many messages of others the reader has not seen. */
+  countNew() {
+    let count = 0;
+    this.mentions = 0;
+    for (let index = this.#items.length - 1; index >= 0; index -= 1) {
+      const item = this.#items[index];
+      if (!this.#readTo || before(item, { ...this.#readTo, step: Infinity }) < 0) break;
+      if (item.mine || !said(item)) continue;
+      count += 1;
+      this.mentions += Number(Boolean(item.mentionsMe));
+    }
+    return count;
+  }
+
+  /** The first message behind the line: above it the line is drawn, if its place is loaded. */
+  get firstNew() {
+    if (!this.line || (this.line.life === this.#life && this.isBelow({ ...this.line, epoch: this.epoch }))) return undefined;
+    const items = this.#items;
+    for (let index = this.#place({ ...this.line, step: Infinity }); index < items.length; index += 1) {
+      if (said(items[index]) && !items[index].mine) return items[index];
+    }
+    return undefined;
   }
 
   // --- inside --------------------------------------------------------------------------------
 
   #fresh(item) {
     return Object.assign(item, { id: ++this.#ids, version: 0 });
+  }
+
+  /** A new life of the room: what was meant for messages of the old one cannot reach them. */
+  #begin() {
+    const lost = this.#changes.strand();
+    for (const { position } of lost) this.#look(this.#byPosition.get(position));
+    this.#life += 1;
+    this.#known = 0;
+    this.#lost(lost.filter(({ state }) => state !== 'sent').length);
+  }
+
+  /** The epoch is known: what was meant for messages of this one can go. */
+  #adopt() {
+    const here = this.#restored.filter(({ data, epoch }) => data.of === undefined || epoch === this.epoch);
+    this.#lost(this.#restored.length - here.length);
+    this.#restored = [];
+    for (const { data, ...rest } of here) {
+      const position = data.of === undefined ? null : `${this.#life}:${data.of}`;
+      Object.assign(this.#changes.add(data, position), rest);
+      this.#look(this.#byPosition.get(position));
+    }
+    for (const item of this.#outbox) {
+      if (item.replyTo && item.epoch !== this.epoch) this.withoutReply(item);
+    }
+  }
+
+  #lost(n) {
+    if (n) this.notice('changesLost', { n });
   }
 
   #update(item, fields) {
@@ -304,18 +466,24 @@ export class Room {
     if (item.id === undefined) this.#fresh(item);
     Object.assign(item, { life: this.#life, offset, step });
     const items = this.#items;
-    let low = 0;
-    let high = items.length;
-    if (high && before(items[high - 1], item) < 0) low = high; // by far the commonest case
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (before(items[middle], item) < 0) low = middle + 1;
-      else high = middle;
-    }
-    items.splice(low, 0, item);
+    items.splice(this.#place(item), 0, item);
     this.#chars += item.text?.length ?? 0;
     if (items.length > ITEMS_MAX || this.#chars > CHARS_MAX) this.#prune();
     return item;
+  }
+
+  /** The index at which what stands at `place` belongs. */
+  #place(place) {
+    const items = this.#items;
+    let low = 0;
+    let high = items.length;
+    if (high && before(items[high - 1], place) < 0) low = high; // by far the commonest case
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (before(items[middle], place) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #remove(item) {
@@ -331,15 +499,25 @@ export class Room {
     const twin =
       this.#byNonce.get(nonce) ?? (mine ? this.#byNonce.get(`own ${data.nonce}`) : undefined);
     if (twin) {
-      // Sent again after a restart that had forgotten it: shown once, known by both offsets.
+      // Sent again after a restart that had forgotten it: shown once, known by both offsets, and
+      // standing where all windows have it.
       this.#byPosition.set(position, twin);
+      if (placed && twin.life < this.#life) {
+        this.#remove(twin);
+        this.#chars -= twin.text.length;
+        this.#insert(twin, offset, 0);
+        this.#update(twin);
+      }
       return null;
     }
     const queued = data.nonce ? this.#outbox.findIndex((o) => o.data.nonce === data.nonce) : -1;
     const own = queued >= 0 ? this.#outbox.splice(queued, 1)[0] : null;
     const item = own ?? this.#fresh({ kind: data.type, reactions: [] });
+    const text = typeof data.text === 'string' ? data.text : '';
     this.#update(item, {
-      text: typeof data.text === 'string' ? data.text : '',
+      text,
+      said: text,
+      mentionsMe: own || mine ? '' : this.#isMention(text),
       deleted: !data.text, // the server blanks what was deleted; empty messages do not exist
       user: userKey(info),
       nick: nickOf(info),
@@ -351,47 +529,34 @@ export class Room {
     if (nonce) this.#byNonce.set(nonce, item);
     if (placed) this.#byPosition.set(position, item);
     this.#insert(item, offset, placed ? 0 : undefined);
-    const changes = this.#changes.get(position);
-    if (changes) this.#apply(item, changes);
+    this.#look(item);
     return item;
   }
 
-  #change(of, how) {
-    if (typeof of !== 'number') return;
-    const position = `${this.#life}:${of}`;
-    let known = this.#changes.get(position);
-    if (!known) {
-      known = { editedAt: 0, text: null, deleted: false, reactions: new Map() };
-      this.#changes.set(position, known);
-    }
-    how(known);
-    const item = this.#byPosition.get(position);
-    if (item) this.#apply(item, known);
+  #told(data, position, info, offset) {
+    const by = { user: userKey(info), nick: nickOf(info), mine: this.#isMine(info), offset };
+    this.#changes.tell(data, position, by);
+    this.#look(this.#byPosition.get(position));
   }
 
-  /** The latest word of each user about each emoji counts, in whatever order they come. */
-  #react(known, { emoji, on }, info, offset) {
-    if (typeof emoji !== 'string' || emoji === '') return;
-    const users = known.reactions.get(emoji) ?? new Map();
-    known.reactions.set(emoji, users);
-    const user = userKey(info);
-    if (offset < (users.get(user)?.offset ?? 0)) return;
-    users.set(user, { offset, on: on !== false, nick: nickOf(info) });
+  #dropChange(entry) {
+    this.#changes.remove(entry);
+    this.#look(this.#byPosition.get(entry.position));
+    if (entry.data.type !== 'edit') this.notice('changeRefused', { reason: entry.problem?.message ?? '' });
   }
 
-  #apply(item, { text, deleted, reactions }) {
-    const shown = [];
-    for (const [emoji, users] of reactions) {
-      const nicks = [...users.values()].filter(({ on }) => on).map(({ nick }) => nick);
-      if (nicks.length) shown.push({ emoji, nicks });
+  /** Brings an item up to date with what was changed about it. */
+  #look(item) {
+    if (!item || !said(item)) return;
+    const look = this.#changes.look(positionOf(item), item.said);
+    if (look) {
+      const mentionsMe = item.mine ? '' : this.#isMention(look.text);
+      this.#update(item, { ...look, mentionsMe, deleted: look.deleted || !item.said });
     }
-    const gone = item.deleted || deleted;
-    this.#update(item, {
-      text: gone ? '' : (text ?? item.text),
-      edited: text !== null,
-      deleted: gone,
-      reactions: gone ? [] : shown,
-    });
+    // The only change was our own, and is withdrawn.
+    else if (item.change) {
+      this.#update(item, { text: item.said, edited: false, deleted: false, reactions: [], change: undefined });
+    }
   }
 
   #topic(text, info, offset, time, live) {

@@ -1,26 +1,22 @@
-// The page around the log: the gate where a name is picked, the panel with rooms and people, the
-// line that tells the connection's state, the composer.
+// The page around the log: the gate, where a guest picks a name or a server that takes only tokens says
+// so, the room's bar, the line that tells the connection's state, who is typing.
 //
-// Owns: every element of index.html except the rows of the log. It never talks to the server and
-// never decides anything: it shows what it is given and tells `actions` what the reader did.
-// Tested by tests/web/page.test.mjs and look.test.mjs.
+// Owns: those elements of index.html, and puts the parts with a module of their own in place (side
+// bar, conversation). It never talks to the server and never decides anything: it shows what it
+// is given and tells `actions` what the reader did.
+// Tested by tests/web/page.test.mjs, entry.test.mjs and look.test.mjs.
 
-import { Log } from './log.js';
-import { element, hue, initials } from './row.js';
-import { language, named, t } from './strings.js';
-import { TEXT_BYTES_MAX, textBytes } from './store.js';
+import { element } from './row.js';
+import { Sidebar, coarse, say } from './sidebar.js';
+import { language, nameList, named, t } from './strings.js';
+import { Talk } from './talk.js';
 
-/** People listed at most. */
-const PEOPLE_MAX = 200;
 /** Messages read out one by one; of more only the number is said. */
 const SPOKEN_MAX = 3;
+/** People who are typing, by name; of more only the number is said. */
+const TYPING_MAX = 3;
 
 const byId = (id) => document.getElementById(id);
-
-/** Sets a text only if it differs: what is selected or read out stays undisturbed. */
-function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
 
 /** Puts the words of the reader's language where index.html has room for them. */
 function translate() {
@@ -34,14 +30,11 @@ function translate() {
 }
 
 /**
- * `actions`: `enter(name, room)` returns the key of a problem or null; `open(room)` likewise;
- * `leave(room)`; `changeName()`; `say(text)`; `retryNow()`; `connectAgain()`; `older()`;
- * `row(action, item)`; `moved()`.
+ * `actions`: those of the gate, the side bar and the conversation (talk.js); and `retryNow()`,
+ * `connectAgain()`, `topic(text)`.
  */
 export class View {
   #actions;
-  #rooms = '';
-  #people = '';
   #countdown = 0;
   #spoken = [];
   #speaking = 0;
@@ -49,15 +42,12 @@ export class View {
   constructor(actions) {
     this.#actions = actions;
     translate();
-    this.log = new Log(byId('log'), byId('rows'), {
-      onOlder: actions.older,
-      onMoved: actions.moved,
-      onAction: actions.row,
-    });
-    this.#gateEvents();
-    this.#panelEvents();
-    this.#composerEvents();
-    this.#composed();
+    this.gate = new Gate(actions);
+    this.sidebar = new Sidebar({ ...actions, focus: () => this.focusComposer() });
+    this.talk = new Talk(actions);
+    this.log = this.talk.log;
+    this.#topicEvents();
+    this.#dialogEvents();
     byId('to-end').addEventListener('click', () => {
       this.log.toEnd();
       byId('log').focus({ preventScroll: true });
@@ -68,167 +58,71 @@ export class View {
     });
   }
 
-  // --- the gate ------------------------------------------------------------------------------
-
-  /** Asks for a name. `reason`: why it is asked again, if there is something to say. */
-  showGate(name, room, reason = '') {
-    byId('app').hidden = true;
-    byId('gate').hidden = false;
-    document.title = 'ringchat';
-    byId('gate-name').value = name;
-    byId('gate-room').value = room;
-    say(byId('gate-problem'), '');
-    say(byId('gate-reason'), reason);
-    byId('gate-reason').hidden = !reason;
-    byId('gate-name').focus();
-    byId('gate-name').select();
-  }
-
   /** Shows the chat. */
   showChat() {
-    const fromGate = !byId('gate').hidden;
-    byId('gate').hidden = true;
+    const fromGate = this.gate.shown;
+    this.gate.hide();
     byId('app').hidden = false;
     if (fromGate || !coarse()) this.focusComposer();
   }
 
-  #gateEvents() {
-    byId('gate-form').addEventListener('submit', (event) => {
-      event.preventDefault();
-      const problem = this.#actions.enter(byId('gate-name').value, byId('gate-room').value);
-      say(byId('gate-problem'), problem ? t(problem) : '');
-      const field = problem?.startsWith('room') ? 'gate-room' : 'gate-name';
-      for (const id of ['gate-name', 'gate-room']) {
-        byId(id).setAttribute('aria-invalid', String(Boolean(problem) && id === field));
-      }
-      if (problem) byId(field).focus();
-    });
-  }
-
-  // --- the panel -----------------------------------------------------------------------------
-
-  #panelEvents() {
-    byId('panel-open').addEventListener('click', () => this.#panel(true));
-    byId('panel-close').addEventListener('click', () => this.#panel(false));
-    byId('backdrop').addEventListener('click', () => this.#panel(false));
-    byId('panel').addEventListener('keydown', (event) => {
-      if (event.key === 'Escape') this.#panel(false);
-    });
-    byId('change-name').addEventListener('click', () => {
-      this.#panel(false);
-      this.#actions.changeName();
-    });
-    byId('room-form').addEventListener('submit', (event) => {
-      event.preventDefault();
-      const field = byId('room-name');
-      const problem = this.#actions.open(field.value);
-      field.setCustomValidity(problem ? t(problem) : '');
-      if (problem) {
-        field.reportValidity();
-        return;
-      }
-      field.value = '';
-      this.#roomChosen();
-    });
-    byId('room-name').addEventListener('input', (event) => event.target.setCustomValidity(''));
-    byId('rooms').addEventListener('click', (event) => {
-      const leave = event.target.closest('button[data-room]');
-      if (leave) this.#actions.leave(leave.dataset.room);
-      else if (event.target.closest('a')) this.#roomChosen();
-    });
-  }
-
-  #roomChosen() {
-    this.#panel(false);
-    if (!coarse()) this.focusComposer();
-  }
-
-  /** On a narrow page the panel lies over the room; on a wide one this changes nothing. */
-  #panel(open) {
-    if (byId('app').classList.contains('panel-open') === open) return;
-    byId('app').classList.toggle('panel-open', open);
-    byId('room').inert = open;
-    byId('panel-open').setAttribute('aria-expanded', String(open));
-    if (open) byId('panel-close').focus();
-    else if (coarse()) byId('panel-open').focus();
-    else this.focusComposer();
-  }
-
-  /** The open rooms: `[{name, href, unread, leavable}]`, and which one is shown. */
-  setRooms(rooms, current) {
-    const state = JSON.stringify([rooms, current]);
-    if (state === this.#rooms) return;
-    this.#rooms = state;
-    const entries = rooms.map(({ name, href, unread, leavable }) => {
-      const link = element('a', '', element('bdi', '', name));
-      link.href = href;
-      if (name === current) link.ariaCurrent = 'page';
-      if (unread) {
-        const badge = element('span', 'badge', unread > 99 ? '99+' : String(unread));
-        badge.role = 'img';
-        badge.ariaLabel = t('unread', { n: unread });
-        link.append(badge);
-      }
-      const entry = element('li', '', link);
-      if (leavable) {
-        const leave = element('button', 'icon', '×');
-        leave.type = 'button';
-        leave.ariaLabel = leave.title = t('leaveRoom', { room: name });
-        leave.dataset.room = name;
-        entry.append(leave);
-      }
-      return entry;
-    });
-    byId('rooms').replaceChildren(...entries);
-  }
-
-  /** Who is here as far as is known: `[{user, nick, self}]`; null: not known. `hint`: the key of
-   *  what there is to say about it. */
-  setPeople(people, hint) {
-    const state = JSON.stringify([people, hint]);
-    if (state === this.#people) return;
-    this.#people = state;
-    const entries = (people ?? []).slice(0, PEOPLE_MAX).map(({ user, nick, self }) => {
-      const avatar = element('span', `avatar small ${hue(user)}`, initials(nick));
-      avatar.ariaHidden = 'true';
-      const entry = element('li', '', avatar, element('bdi', '', nick || t('someone')));
-      if (self) entry.append(' ', element('span', 'you', `(${t('you')})`));
-      return entry;
-    });
-    byId('people').replaceChildren(...entries);
-    const count = byId('people-count');
-    say(count, people ? String(people.length) : '');
-    count.title = people ? t('knownHere', { n: people.length }) : '';
-    say(byId('people-hint'), hint ? t(hint) : '');
-  }
-
-  /** Who we are. */
-  setSelf(nick, user) {
-    say(byId('self-nick'), nick);
-    const avatar = byId('self-avatar');
-    avatar.className = `avatar ${hue(user)}`;
-    say(avatar, initials(nick));
+  /** Puts the cursor where one writes. */
+  focusComposer() {
+    this.talk.composer.focus();
   }
 
   // --- the room ------------------------------------------------------------------------------
 
-  /** The room's name, topic, and what stands above its oldest message. */
-  setRoom({ name, topic, top }) {
-    say(byId('room-title'), name);
+  /** The room's title and topic, and what stands above its oldest message. */
+  setRoom({ title, direct, topic, top }) {
+    say(byId('room-title'), title);
+    byId('room-title').classList.toggle('direct', direct);
     say(byId('topic'), topic);
+    byId('topic-edit').hidden = direct;
+    byId('topic-edit').title = topic || t('topicSetIt');
     say(byId('log-top'), top ? t(top) : '');
-    byId('log').ariaLabel = t('log', { room: named(name) });
-    byId('text').placeholder = t('placeholder', { room: name });
+    byId('log').ariaLabel = t('log', { room: named(title) });
+    byId('text').placeholder = t('placeholder', { room: title });
   }
 
-  /** The button that leads back to the end, and what has come meanwhile; the page's title. */
-  setUnread({ atEnd, unread, total, name }) {
+  #topicEvents() {
+    const dialog = byId('topic-dialog');
+    byId('topic-edit').addEventListener('click', () => {
+      byId('topic-text').value = byId('topic').textContent;
+      dialog.showModal();
+      byId('topic-text').select();
+    });
+    byId('topic-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      dialog.close();
+      this.#actions.topic(byId('topic-text').value.trim());
+    });
+  }
+
+  /** A dialog closes with its button, with Escape, and by a click beside it. */
+  #dialogEvents() {
+    byId('switch-key').textContent = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘ K' : t('ctrlK');
+    for (const dialog of document.querySelectorAll('dialog')) {
+      dialog.addEventListener('click', (event) => {
+        if (event.target === dialog || event.target.closest('[data-close]')) dialog.close();
+      });
+    }
+  }
+
+  /** Who is typing. */
+  setTyping(names) {
+    const many = names.length > TYPING_MAX;
+    const text = many ? t('typingMany', { n: names.length }) : t('typing', { n: names.length, names: nameList(names) });
+    say(byId('typing'), names.length ? text : '');
+  }
+
+  /** The button that leads back to the end, and what has come meanwhile. */
+  setUnread({ atEnd, unread }) {
     const button = byId('to-end');
     button.hidden = atEnd;
     button.classList.toggle('fresh', unread > 0);
     say(button, unread ? t('newMessages', { n: unread }) : '↓');
     button.ariaLabel = unread ? null : t('toEnd');
-    document.title = `${total ? `(${total}) ` : ''}${name} · ringchat`;
   }
 
   /** Reads new messages out to who cannot see them. */
@@ -247,14 +141,16 @@ export class View {
 
   /**
    * `state`: connecting, online, offline (`retryAt`), closed or refused (`reason`). `again`: this
-   * is not the first attempt. `waiting`: messages that wait to be sent.
+   * is not the first attempt. `waiting`: messages that wait to be sent. `roundTrip`: milliseconds there
+   * and back, or null.
    */
-  setState({ state, retryAt, reason, again, waiting }) {
+  setState({ state, retryAt, reason, again, waiting, roundTrip }) {
     clearTimeout(this.#countdown);
     const down = state === 'offline' || state === 'closed' || (state === 'connecting' && again);
     const shown = down ? 'offline' : state === 'refused' ? 'online' : state;
     byId('state-dot').className = `dot ${shown}`;
     say(byId('state'), t(shown));
+    say(byId('round-trip'), shown === 'online' && roundTrip !== null ? t('roundTrip', { n: Math.max(1, Math.round(roundTrip)) }) : '');
     byId('outage').hidden = !down && state !== 'refused';
     const texts = { offline: t('offline'), connecting: t('connecting') };
     texts.closed = t('closed', { reason });
@@ -275,79 +171,71 @@ export class View {
     say(byId('outage-next'), t('nextTry', { n: seconds }));
     this.#countdown = setTimeout(() => this.#count(retryAt), 500);
   }
+}
 
-  // --- the composer --------------------------------------------------------------------------
+// --- the gate ----------------------------------------------------------------------------------
 
-  /** Puts the cursor where one writes. */
-  focusComposer() {
-    byId('text').focus({ preventScroll: true });
-  }
-
-  #composerEvents() {
-    const text = byId('text');
-    let composing = false;
-    text.addEventListener('compositionstart', () => (composing = true));
-    text.addEventListener('compositionend', () => (composing = false));
-    text.addEventListener('input', () => this.#composed());
-    text.addEventListener('keydown', (event) => {
-      // 229: an input method has the key, also where `isComposing` comes too late.
-      const free = !composing && !event.isComposing && event.keyCode !== 229;
-      if (event.key === 'Enter' && !event.shiftKey && free) {
-        event.preventDefault();
-        this.#send();
-      } else if (event.key === 'PageUp' || event.key === 'PageDown') {
-        event.preventDefault();
-        this.log.page(event.key === 'PageUp' ? -1 : 1);
-      }
-    });
-    byId('composer').addEventListener('submit', (event) => {
+/** `actions`: `enter(name, room)` and `bring(link)` return the key of a problem, or null. */
+class Gate {
+  constructor({ enter, bring }) {
+    const name = byId('gate-name');
+    const room = byId('gate-room');
+    byId('gate-form').addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#send();
-      this.focusComposer();
+      const problem = enter(name.value, room.value);
+      complain('gate-problem', problem, problem?.startsWith('room') ? room : name, [name, room]);
     });
-    // Who begins to type while reading means the composer.
-    byId('log').addEventListener('keydown', (event) => {
-      const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
-      const inButton = event.target.closest('a, button');
-      if (event.key === 'Escape' || (plain && !inButton && event.key.length === 1 && event.key !== ' ')) {
-        this.focusComposer();
-      }
+    const link = byId('gate-token');
+    byId('token-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      complain('token-problem', bring(link.value.trim()), link, [link]);
     });
   }
 
-  #composed() {
-    const text = byId('text');
-    text.style.height = 'auto';
-    if (text.scrollHeight) text.style.height = `${text.scrollHeight}px`;
-    byId('send').classList.toggle('idle', text.value.trim() === '');
-    this.#problem(text.value.length * 3 > TEXT_BYTES_MAX ? textBytes(text.value) : 0);
+  /** Asks for a name. `reason`: why it is asked again, if there is something to say. */
+  askName(name, room, reason = '') {
+    this.#show('gate-form');
+    byId('gate-name').value = name;
+    byId('gate-room').value = room;
+    explain('gate-reason', reason);
+    complain('gate-problem', null, null, [byId('gate-name'), byId('gate-room')]);
+    byId('gate-name').focus();
+    byId('gate-name').select();
   }
 
-  #problem(bytes) {
-    const kilobytes = { size: Math.ceil(bytes / 100) / 10, max: TEXT_BYTES_MAX / 1000 };
-    say(byId('composer-problem'), bytes > TEXT_BYTES_MAX ? t('tooLong', kilobytes) : '');
+  /** Says that a token is needed, or why the one that we had does not do. */
+  askToken(reason = '') {
+    this.#show('token-form');
+    byId('gate-token').value = '';
+    explain('token-reason', reason);
+    complain('token-problem', null, null, [byId('gate-token')]);
+    byId('gate-token').focus();
   }
 
-  #send() {
-    const field = byId('text');
-    // Half a character (a lone surrogate) has no place in JSON: it becomes a replacement sign.
-    const text = (field.value.toWellFormed?.() ?? field.value).replace(/^\s*\n|\s+$/gu, '');
-    if (text === '') {
-      field.value = '';
-      this.#composed();
-      return;
-    }
-    const bytes = textBytes(text);
-    this.#problem(bytes);
-    if (bytes > TEXT_BYTES_MAX) return;
-    field.value = '';
-    this.#composed();
-    this.#actions.say(text);
-    this.log.toEnd();
+  hide() {
+    byId('gate').hidden = true;
+  }
+
+  get shown() {
+    return !byId('gate').hidden;
+  }
+
+  #show(form) {
+    byId('app').hidden = true;
+    byId('gate').hidden = false;
+    document.title = 'ringchat';
+    for (const id of ['gate-form', 'token-form']) byId(id).hidden = id !== form;
   }
 }
 
-/** Is this a device for fingers? Then a focus that nobody asked for opens a keyboard. */
-function coarse() {
-  return matchMedia('(pointer: coarse)').matches;
+function explain(id, reason) {
+  byId(id).textContent = reason;
+  byId(id).hidden = !reason;
+}
+
+/** Shows the problem with one of the fields, or none. */
+function complain(id, problem, field, fields) {
+  byId(id).textContent = problem ? t(problem) : '';
+  for (const one of fields) one.setAttribute('aria-invalid', String(Boolean(problem) && one === field));
+  if (problem) field.focus();
 }

@@ -12,12 +12,17 @@ class FakeSocket {
   }
   readyState = 0;
   sent = [];
+  delay = 0;
   constructor(url) {
     this.url = url;
     FakeSocket.all.push(this);
   }
+  /** Keeps what is sent; commands that only measure the round trip are answered, `delay` later. */
   send(frame) {
-    this.sent.push(frame);
+    const { id, ping } = JSON.parse(frame);
+    if (!ping) this.sent.push(frame);
+    else if (this.delay) setTimeout(() => this.say({ id, ping: {} }), this.delay);
+    else this.say({ id, ping: {} });
   }
   close() {
     this.readyState = 3;
@@ -79,6 +84,17 @@ function nextSocket() {
   return FakeSocket.last;
 }
 
+test('a connection that is given up before it is open is closed once it is', () => {
+  client.start();
+  const socket = FakeSocket.last;
+  client.stop();
+  assert.equal(lastState(), 'closed');
+  assert.equal(socket.readyState, 0);
+  socket.open();
+  assert.equal(socket.readyState, 3);
+  assert.deepEqual(socket.sent, []);
+});
+
 test('connects, answers pings, numbers commands', async () => {
   client.start();
   assert.equal(lastState(), 'connecting');
@@ -93,6 +109,90 @@ test('connects, answers pings, numbers commands', async () => {
   socket.say({ id: b.id, publish: {} }, { id: a.id, error: { code: 107, message: 'bad request' } });
   assert.deepEqual(await second, {});
   await assert.rejects(first, (error) => error instanceof ServerError && error.code === 107 && !error.temporary);
+});
+
+test('the round trip is measured with every ping of the server, and forgotten with the connection', () => {
+  const told = [];
+  client = new Client('ws://test/', { WebSocket: FakeSocket, data: () => ({ nick: 'ada' }), name: 'test', onRoundTrip: (ms) => told.push(ms) });
+  client.start();
+  assert.equal(client.roundTrip, null);
+  FakeSocket.last.delay = 40;
+  const socket = accept();
+  mock.timers.tick(40);
+  assert.deepEqual(told, [40]);
+  socket.delay = 140;
+  socket.say({});
+  mock.timers.tick(140);
+  assert.equal(Math.round(told[1]), 70);
+  assert.equal(client.roundTrip, told[1]);
+  socket.end(1006);
+  assert.equal(client.roundTrip, null);
+});
+
+test('methods of the server, who is there, what was said', async () => {
+  client.start();
+  const socket = accept();
+  const answers = async (promise, expected, result) => {
+    const [{ id, ...command }] = socket.take();
+    assert.deepEqual(command, expected);
+    socket.say({ id, [Object.keys(expected)[0]]: result });
+    return promise;
+  };
+  const rooms = client.rpc('rooms');
+  assert.deepEqual(await answers(rooms, { rpc: { method: 'rooms' } }, { data: { rooms: [] } }), { rooms: [] });
+  const nick = client.rpc('nick', { nick: 'bob' });
+  assert.deepEqual(await answers(nick, { rpc: { method: 'nick', data: { nick: 'bob' } } }, { data: { nick: 'bob-2' } }), { nick: 'bob-2' });
+  const here = await answers(client.presence('x'), { presence: { channel: 'x' } }, { presence: { c1: { user: '~a' } } });
+  assert.deepEqual([...here], [['c1', { user: '~a' }]]);
+  const stats = client.presenceStats('x');
+  assert.deepEqual(await answers(stats, { presence_stats: { channel: 'x' } }, { num_clients: 3, num_users: 2 }), { clients: 3, users: 2 });
+  const history = client.history('x', { limit: 2, reverse: true });
+  const said = await answers(history, { history: { channel: 'x', limit: 2, reverse: true } }, { epoch: 'e' });
+  assert.deepEqual(said, { publications: [], epoch: 'e', offset: 0 });
+});
+
+test('a token goes along with every attempt', () => {
+  const tokens = ['one', 'two'];
+  client = new Client('ws://test/', { WebSocket: FakeSocket, token: () => tokens.shift() });
+  client.start();
+  FakeSocket.last.open();
+  assert.deepEqual(FakeSocket.last.take()[0].connect, { token: 'one' });
+  FakeSocket.last.end(1006);
+  nextSocket().open();
+  assert.deepEqual(FakeSocket.last.take()[0].connect, { token: 'two' });
+});
+
+test('a channel that the server has joined us to: told, and taken over from our own position', () => {
+  const joinedTo = [];
+  client = new Client('ws://test/', { WebSocket: FakeSocket, data: () => ({ nick: 'ada' }), name: 'test', onServerJoin: (channel) => joinedTo.push(channel) });
+  const { heard } = subscribe();
+  client.start();
+  const socket = accept();
+  socket.say({ push: { channel: 'y', subscribe: {} } }, { push: { channel: 'x', subscribe: {} } });
+  assert.deepEqual(joinedTo, ['y']);
+  let [command] = socket.take();
+  // What is pushed before our own subscribe would be out of order: it comes again with it.
+  socket.say({ push: { channel: 'x', pub: { offset: 9, data: {} } } });
+  socket.say({ id: command.id, error: { code: 105, message: 'already subscribed' } });
+  [command] = socket.take();
+  assert.deepEqual(command.unsubscribe, { channel: 'x' });
+  socket.say({ id: command.id, unsubscribe: {} });
+  [command] = socket.take();
+  assert.deepEqual(command.subscribe, { channel: 'x' });
+  socket.say({ id: command.id, subscribe: { epoch: 'e', offset: 9 } });
+  assert.deepEqual(heard, [['joined', true, false, 9]]);
+});
+
+test('reconnect() opens another connection at once, and subscriptions recover', () => {
+  const { heard } = subscribe();
+  client.start();
+  const [command] = accept().take();
+  FakeSocket.last.say({ id: command.id, subscribe: { epoch: 'e', offset: 4 } });
+  client.reconnect();
+  assert.equal(FakeSocket.all.length, 2);
+  const [again] = accept().take();
+  assert.deepEqual(again.subscribe, { channel: 'x', recover: true, epoch: 'e', offset: 4 });
+  assert.deepEqual(heard.at(-1), ['lost']);
 });
 
 test('no ping for the interval and ten seconds: reconnects', () => {

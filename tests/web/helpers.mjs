@@ -1,14 +1,16 @@
 // What the browser tests share: the server, the browser, and a window with somebody in it.
 // Environment: RINGCHAT_BIN (default target/release/ringchat), LOADGEN_BIN (default: beside it),
-// CHROMIUM (default /usr/bin/chromium).
+// CHROMIUM (default /usr/bin/chromium), RINGCHAT_WEB (a folder whose files the browser gets in place
+// of those embedded in the server).
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
-import { dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -24,7 +26,7 @@ export const artifacts = fileURLToPath(new URL('tests/artifacts/', root));
 /** Starts the server; `listen`: its address. Resolves when it says that it listens. */
 export async function startServer({ listen = '127.0.0.1:0', args = [] } = {}) {
   // The tests' own settings are not the server's.
-  const { RINGCHAT_BIN, ...env } = process.env;
+  const { RINGCHAT_BIN, RINGCHAT_WEB, ...env } = process.env;
   const stdio = ['ignore', 'pipe', 'pipe'];
   const child = spawn(binary, ['--listen', listen, ...args], { env, stdio });
   const ended = once(child, 'exit');
@@ -72,6 +74,8 @@ export function launch() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      // A page that a test hands out has no address: Chromium would not let it connect to ours.
+      ...(process.env.RINGCHAT_WEB ? ['--disable-features=LocalNetworkAccessChecks'] : []),
     ],
   });
 }
@@ -86,6 +90,41 @@ export async function serveText(text) {
   return { url: `http://127.0.0.1:${port}/`, close: () => server.close() };
 }
 
+/** Media types of the page's files. */
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** The style sheets, which the server serves as one (the table in src/http/page.rs). */
+const STYLES = ['style.css', 'frame.css', 'log.css', 'composer.css', 'dialogs.css'];
+
+/** Has `context` take the page's files from the folder RINGCHAT_WEB, if that is set, so that a change
+ *  of the page needs no build. The security policy is still the server's. */
+async function fromFolder(context) {
+  const folder = process.env.RINGCHAT_WEB;
+  if (!folder) return;
+  const answer = async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const name = pathname === '/' ? 'index.html' : basename(pathname);
+    const file = join(folder, name);
+    if (!existsSync(file)) return route.continue();
+    const files = name === 'style.css' ? STYLES.map((style) => join(folder, style)) : [file];
+    const served = await route.fetch({ url: new URL('/', route.request().url()).href });
+    const policy = served.headers()['content-security-policy'];
+    if (!policy) return route.continue(); // not our server's
+    const headers = { 'content-type': TYPES[extname(file)], 'content-security-policy': policy };
+    return route.fulfill({ status: 200, headers, body: files.map((one) => readFileSync(one, 'utf8')).join('') });
+  };
+  // A window may be closed while its icon is under way.
+  const unlessClosed = (error) => {
+    if (!/closed|disposed/.test(error.message)) throw error;
+  };
+  await context.route('**/*', (route) => answer(route).catch(unlessClosed));
+}
+
 /**
  * A window of its own: own storage, own name. `problems` collects what must not be: errors in the
  * console, uncaught exceptions, violations of the page's security policy, dialogs.
@@ -97,6 +136,7 @@ export async function openWindow(browser, url, options = {}) {
     ...options,
   });
   context.setDefaultTimeout(15_000);
+  await fromFolder(context);
   const page = await context.newPage();
   page.problems = [];
   const problem = (what) => page.problems.push(what);
@@ -133,6 +173,15 @@ export async function openWindow(browser, url, options = {}) {
   });
   await page.goto(url);
   return page;
+}
+
+/** A key for a server that takes tokens, the argument that gives it to one, and a token of it. */
+export const TOKEN_KEY = '0123456789abcdef0123456789abcdef';
+export const WITH_TOKENS = ['--set', `client.token.hmac_secret_key=${TOKEN_KEY}`];
+export function tokenFor(claims, key = TOKEN_KEY) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
+  return `${text}.${createHmac('sha256', key).update(text).digest('base64url')}`;
 }
 
 let rooms = 0;

@@ -55,6 +55,35 @@ test('who wants less motion has none', async () => {
   assert.equal(moving, 0);
 });
 
+test('dark and light by the system, and by the switch, which wins and is remembered', async () => {
+  const page = await person(browser, freshRoom(server), 'theo', { colorScheme: 'light' });
+  const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await paper();
+  await page.emulateMedia({ colorScheme: 'dark' });
+  const dark = await paper();
+  assert.notEqual(dark, light);
+  await page.click('#change-name');
+  assert.equal(await page.isChecked('[name=theme][value=system]'), true);
+  await page.check('[name=theme][value=light]');
+  assert.equal(await paper(), light);
+  assert.equal(await page.getAttribute('meta[name="theme-color"]', 'content'), '#f5f4f0');
+  // Other tabs follow; it is there before anything is drawn.
+  const other = await page.context().newPage();
+  await other.emulateMedia({ colorScheme: 'dark' });
+  await other.goto(server.url);
+  assert.equal(await other.evaluate(() => getComputedStyle(document.body).backgroundColor), light);
+  await page.check('[name=theme][value=dark]');
+  await other.waitForFunction(() => document.documentElement.dataset.theme === 'dark');
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.reload();
+  await joined(page);
+  assert.equal(await paper(), dark);
+  await page.click('#change-name');
+  await page.check('[name=theme][value=system]');
+  assert.equal(await paper(), light);
+  assertNoProblems(page);
+});
+
 test('the page speaks German where the reader does', async () => {
   const page = await person(browser, freshRoom(server), 'wim', { locale: 'de-DE' });
   assert.equal(await page.getAttribute('html', 'lang'), 'de');
@@ -113,6 +142,13 @@ test('screenshots', async () => {
         await page.click('#panel-open');
         await page.waitForFunction(() => document.getAnimations().length === 0);
         await screenshot(page, `panel-${size}-${colorScheme}`);
+      }
+      for (const [button, dialog] of [['switch', 'switcher'], ['change-name', 'settings']]) {
+        await page.evaluate((id) => document.getElementById(id).click(), button);
+        await page.waitForSelector(`#${dialog}[open]`);
+        await page.waitForFunction(() => document.getAnimations().length === 0);
+        await screenshot(page, `${dialog}-${size}-${colorScheme}`);
+        await page.keyboard.press('Escape');
       }
       const [across, wide] = await page.evaluate(() => [document.body.scrollWidth, innerWidth]);
       assert.ok(across <= wide, `${size}: ${across} pixels in ${wide}`);

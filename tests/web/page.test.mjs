@@ -38,7 +38,8 @@ test('two windows chat: pending, sent, joins, leaves', async () => {
   assert.deepEqual(await texts(bob), ['hello bob', 'hello alice']);
   assert.deepEqual(await alice.$$eval('#people bdi', (all) => all.map((one) => one.textContent)), ['alice', 'bob']);
   await bob.close();
-  await alice.waitForFunction(() => document.querySelectorAll('#people li').length === 1);
+  await alice.waitForFunction(() => document.querySelectorAll('#people li:not(.away)').length === 1);
+  assert.deepEqual(await alice.$$eval('#people .away bdi', (all) => all.map((one) => one.textContent)), ['bob']);
   assert.match(await alice.textContent('.row.presence:last-child'), /bob.* left/u);
   assertNoProblems(alice);
   assertNoProblems(bob);
@@ -164,7 +165,7 @@ test('everything can be done with the keyboard, and the focus is seen', async ()
     stops.push(await focused());
     assert.equal(await focusSeen(), true, stops.at(-1));
   }
-  assert.deepEqual(stops.slice(0, 2), ['log', 'change-name'], stops.join());
+  assert.deepEqual(stops.slice(0, 3), ['log', 'topic-edit', 'change-name'], stops.join());
   assert.ok(stops.includes('room-name'), stops.join());
   await page.focus('#room-name');
   await keyboard.type('#other room');
@@ -232,6 +233,32 @@ test('rooms: another by its address, unread counts, leaving', async () => {
   await page.click('#rooms button[data-room="rooms-a"]');
   await hears(page, 'anybody here?');
   assert.equal(await page.locator('#rooms li').count(), 1);
+  assertNoProblems(page);
+});
+
+test('the state line: round trip, then a countdown and a button for who will not wait', async () => {
+  const page = await person(browser, freshRoom(server), 'uma');
+  await page.waitForFunction(() => /^\d+ ms$/.test(document.getElementById('round-trip').textContent));
+  assert.equal(await page.textContent('#state'), 'Online');
+  assert.equal(await page.locator('#outage').isVisible(), false);
+  // Read out is the state, not every new figure.
+  assert.equal(await page.evaluate(() => Boolean(document.getElementById('round-trip').closest('[role=status]'))), false);
+  await page.evaluate(() => {
+    Math.random = () => 0.999; // the longest pauses that there are
+    window.socketsCut = true;
+    window.sockets.forEach((socket) => socket.close());
+  });
+  await page.waitForFunction(() => document.getElementById('state').textContent === 'Offline');
+  assert.equal(await page.textContent('#round-trip'), '');
+  const seconds = (least) =>
+    page.waitForFunction((from) => Number(/Next try in (\d+) second/.exec(document.getElementById('outage-next').textContent)?.[1]) >= from, least);
+  await seconds(4);
+  const shown = Number(/(\d+) second/.exec(await page.textContent('#outage-next'))[1]);
+  await page.waitForFunction((before) => Number(/(\d+) second/.exec(document.getElementById('outage-next').textContent)?.[1]) < before, shown);
+  await page.evaluate(() => (window.socketsCut = false));
+  await page.click('#outage-button');
+  await page.waitForFunction(() => document.getElementById('state').textContent === 'Online');
+  assert.equal(await page.locator('#outage').isVisible(), false);
   assertNoProblems(page);
 });
 

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hue, initials, linkParts } from '../../src/web/row.js';
+import { linkParts } from '../../src/web/format.js';
+import { hue, initials } from '../../src/web/row.js';
 import { Room, newNonce, nickOf, textBytes } from '../../src/web/store.js';
 import { chooseLanguage, tables } from '../../src/web/strings.js';
 
@@ -271,4 +272,162 @@ test('every language has every word, with the same places to fill', () => {
   }
   assert.equal(chooseLanguage(['fr-FR', 'de-AT', 'en']), 'de');
   assert.equal(chooseLanguage(['fr', 'xx']), 'en');
+});
+
+const me = { user: '~me', client: 'c-me', conn_info: { nick: 'me' } };
+
+test('an own change shows at once, and is told apart from what the server told', () => {
+  const room = joinedRoom();
+  room.publication(message(1, 'mine', me));
+  room.publication(pub(2, { type: 'react', of: 1, emoji: '👍', on: true }, bob));
+  const item = room.at(0);
+  const react = room.change({ type: 'react', emoji: '👍', on: true, nonce: 'r1' }, item, { nick: 'me' });
+  assert.deepEqual(item.reactions, [{ emoji: '👍', nicks: ['bob', 'me'], mine: true }]);
+  const edit = room.change({ type: 'edit', text: 'better', nonce: 'e1' }, item, { nick: 'me' });
+  assert.deepEqual([item.text, item.edited, item.change], ['better', true, 'pending']);
+  assert.deepEqual(room.unsent.map(({ data, epoch }) => [data.type, data.of, epoch]), [['react', 1, 'one'], ['edit', 1, 'one']]);
+  assert.equal(room.nextPending(), react);
+  room.accepted(react);
+  room.publication(pub(3, { type: 'react', of: 1, emoji: '👍', on: true, nonce: 'r1' }, me));
+  assert.deepEqual(item.reactions, [{ emoji: '👍', nicks: ['bob', 'me'], mine: true }]);
+  room.failed(edit, { code: 107 });
+  assert.deepEqual([item.text, item.change, item.changeProblem.code], ['better', 'failed', 107]);
+  room.retry(item);
+  assert.equal(room.nextPending(), edit);
+  room.failed(edit, { code: 107 });
+  room.discard(item);
+  assert.deepEqual([item.text, item.edited, item.change], ['mine', false, undefined]);
+  assert.equal(item.reactions.length, 1);
+  assert.deepEqual(room.unsent, []);
+});
+
+test('a reaction that is refused is taken back, with a word; an accepted one holds', () => {
+  const room = joinedRoom();
+  room.publication(message(1, 'theirs', bob));
+  const item = room.at(0);
+  const like = (on) => room.change({ type: 'react', emoji: '👍', on, nonce: `r${on}` }, item, { nick: 'me' });
+  room.failed(like(true), { code: 103, message: 'no' });
+  assert.deepEqual(item.reactions, []);
+  assert.equal(room.at(1).word, 'changeRefused');
+  room.accepted(like(true));
+  room.settle();
+  assert.deepEqual(item.reactions, [{ emoji: '👍', nicks: ['me'], mine: true }]);
+  assert.equal(item.change, undefined);
+  like(false);
+  assert.deepEqual(item.reactions, []);
+});
+
+test('one message has so many different reactions, and no more', () => {
+  const room = joinedRoom();
+  room.publication(message(1, 'popular', bob));
+  for (let i = 0; i < 300; i += 1) {
+    room.publication(pub(2 + i, { type: 'react', of: 1, emoji: `e${i}`, on: true }, ada));
+  }
+  assert.equal(room.at(0).reactions.length, 200);
+});
+
+test('a change cannot reach a message of an earlier life, and that is said', () => {
+  const room = joinedRoom();
+  room.publication(message(1, 'mine', me));
+  const item = room.at(0);
+  room.change({ type: 'edit', text: 'better', nonce: 'e1' }, item, { nick: 'me' });
+  room.send({ type: 'message', text: 'an answer', nonce: 'n1', reply_to: 1 }, { nick: 'me' });
+  assert.equal(room.reachable(item), true);
+  room.subscribed({ fresh: false, recovered: false, epoch: 'two', offset: 0 });
+  assert.equal(room.reachable(item), false);
+  assert.equal(item.text, 'mine');
+  assert.deepEqual(shown(room), ['mine', 'gap', 'notice', 'an answer']);
+  assert.deepEqual(room.unsent.map(({ data }) => data), [{ type: 'message', text: 'an answer', nonce: 'n1' }]);
+});
+
+test('changes of an earlier page wait for the epoch, and go only to the same one', () => {
+  const kept = [
+    { data: { type: 'edit', of: 1, text: 'better', nonce: 'e1' }, time: 1, epoch: 'one' },
+    { data: { type: 'react', of: 1, emoji: '👍', on: true, nonce: 'r1' }, time: 1, epoch: 'zero' },
+    { data: { type: 'topic', text: 'tea', nonce: 't1' }, time: 1, epoch: 'zero' },
+  ];
+  const room = new Room('lobby', (info) => info.client === 'c-me');
+  room.restore(kept, { nick: 'me' });
+  assert.equal(room.unsent.length, 3);
+  assert.equal(room.nextPending(), undefined);
+  room.subscribed({ fresh: true, recovered: false, epoch: 'one', offset: 1 });
+  room.publication(message(1, 'mine', me));
+  assert.deepEqual(room.unsent.map(({ data }) => data.type), ['edit', 'topic']);
+  assert.equal(room.at(room.length - 1).text ?? room.at(0).text, 'better');
+});
+
+test('what was sent again in a new life stands where all windows have it', () => {
+  const room = joinedRoom();
+  room.publication(message(1, 'old', bob));
+  const own = { type: 'message', text: 'twice', nonce: 'n1' };
+  room.publication(pub(2, own, bob));
+  room.subscribed({ fresh: false, recovered: false, epoch: 'two', offset: 0 });
+  room.publication(message(1, 'new', ada));
+  room.publication(pub(2, own, bob));
+  assert.deepEqual(shown(room), ['old', 'gap', 'new', 'twice']);
+  assert.equal(room.reachable(room.at(3)), true);
+});
+
+test('the line stands where the reader left off, over a reload and over a restart', () => {
+  const load = (room, offsets, text = 'm') => offsets.forEach((offset) => room.publication(message(offset, `${text}${offset}`, bob)));
+  let room = joinedRoom(3);
+  load(room, [1, 2, 3]);
+  room.caughtUp(null);
+  assert.equal(room.firstNew, undefined);
+  assert.deepEqual(room.read(), { epoch: 'one', offset: 3 });
+  assert.equal(room.read(), null);
+  room = joinedRoom(6);
+  load(room, [5, 6]);
+  room.paged(5);
+  assert.equal(room.isBelow({ epoch: 'one', offset: 3 }), true);
+  assert.equal(room.isBelow({ epoch: 'two', offset: 3 }), false);
+  load(room, [2, 3, 4]);
+  room.paged(2);
+  assert.equal(room.isBelow({ epoch: 'one', offset: 3 }), false);
+  room.caughtUp({ epoch: 'one', offset: 3 });
+  assert.equal(room.firstNew.text, 'm4');
+  assert.equal(room.countNew(), 3);
+  room.read();
+  assert.equal(room.firstNew.text, 'm4'); // it stays until there is a newer one, or we speak
+  load(room, [7, 8]);
+  room.missed();
+  assert.equal(room.firstNew.text, 'm7');
+  room.subscribed({ fresh: false, recovered: false, epoch: 'two', offset: 0 });
+  load(room, [1], 'n');
+  assert.equal(room.countNew(), 3);
+  room.send({ type: 'message', text: 'hi', nonce: 'x' }, { nick: 'me' });
+  assert.equal(room.firstNew, undefined);
+  room = joinedRoom(2, 'two');
+  load(room, [1, 2]);
+  room.paged(1);
+  room.caughtUp({ epoch: 'one', offset: 8 });
+  assert.equal(room.firstNew.text, 'm1');
+});
+
+test('own messages are never new, mentions are counted', () => {
+  const room = new Room('lobby', (info) => info.client === 'c-me', (text) => (/\bme\b/.test(text) ? 'me' : ''));
+  room.subscribed({ fresh: true, recovered: false, epoch: 'one', offset: 4 });
+  room.publication(message(1, 'hello', me));
+  room.publication(message(2, 'me said', me));
+  room.publication(message(3, 'hello me', bob));
+  room.publication(message(4, 'hello', bob));
+  room.paged(1);
+  room.caughtUp({ epoch: 'one', offset: 0 });
+  assert.equal(room.countNew(), 2);
+  assert.equal(room.mentions, 1);
+  assert.equal(room.firstNew.text, 'hello me');
+  assert.equal(room.at(1).mentionsMe, '');
+  room.read();
+  assert.equal(room.mentions, 0);
+});
+
+test('names that tokens give are short, plain, and to be seen', () => {
+  const check = (nick, expected) => assert.equal(nickOf({ user: 'u', conn_info: { nick } }), expected, JSON.stringify(nick));
+  check('\u202egnp.exe', 'gnp.exe');
+  check('\u2069\u202e evil ', 'evil');
+  check('a\nb', 'ab');
+  check('\u200b \u2060\u0301', '');
+  check('x'.repeat(5_000), 'x'.repeat(64));
+  check('😀'.repeat(100), '😀'.repeat(64));
+  check('👩‍🚀 مرحبا', '👩‍🚀 مرحبا');
 });
