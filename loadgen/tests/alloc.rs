@@ -37,17 +37,18 @@ fn main() {
     let _profiler = dhat::Profiler::builder().testing().build();
     for dialect in ["ringchat", "ringchat --encoding protobuf", "plain", "raw"] {
         // The first one warms up what is made once.
-        let [_, few, many] = [100, 100, 3000].map(|rate| run(address.trim(), dialect, rate));
-        let messages = many.1 - few.1;
-        let blocks = many.0.saturating_sub(few.0);
-        println!(
-            "{dialect}: {messages} messages and {} deliveries more: {blocks} blocks more",
-            messages * 8
-        );
-        // A hundredth: buffers grow a few times until they hold what comes at once, however many
-        // messages there are; on a busy machine that is more.
-        assert!(messages > 4000, "the load was carried");
-        assert!(blocks < messages / 100, "{dialect}: {blocks} allocations for {messages} messages");
+        let [_, few] = [100, 100].map(|rate| run(address.trim(), dialect, rate));
+        // Buffers grow a few times until they hold what comes at once, however many messages there
+        // are: a hundredth is allowed for that. Where a busy machine lets more come at once they grow
+        // more, but only then; an allocation for every message shows in every run.
+        let calm = (0..3).any(|_| {
+            let many = run(address.trim(), dialect, 3_000);
+            let (blocks, messages) = (many.0.saturating_sub(few.0), many.1 - few.1);
+            println!("{dialect}: {messages} messages more: {blocks} blocks more");
+            assert!(messages > 4_000, "the load was carried");
+            blocks < messages / 100
+        });
+        assert!(calm, "{dialect}: allocations grow with the messages");
     }
     drop(server.stdin.take());
     assert!(server.wait().unwrap().success());
