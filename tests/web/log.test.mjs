@@ -146,6 +146,7 @@ test('history comes in above without a jump, page after page', async () => {
   const url = freshRoom(server);
   const sue = await person(browser, url, 'sue');
   await sue.evaluate(burst, { url, name: 'earlier', prefix: 'e', each: 400 });
+  await hears(sue, 'e399'); // all is read: else the line of what is new would be gone to, far above
   await sue.reload();
   await joined(sue);
   await hears(sue, 'e399');
