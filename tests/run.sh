@@ -56,6 +56,12 @@ need() {
     return 1
 }
 
+# Else the screenshots show boxes.
+need_emoji() {
+    need fc-list fontconfig && { fc-list ':charset=1f44d' | grep -q . ||
+        apt_install fonts-noto-color-emoji; }
+}
+
 need_node() {
     need node nodejs && need npm npm || return 1
     local major
@@ -154,7 +160,7 @@ step_python() {
 }
 
 step_web() {
-    need_server && need_node && need chromium chromium &&
+    need_server && need_node && need chromium chromium && need_emoji &&
         npm --prefix tests/web ci --no-audit --no-fund &&
         CHROMIUM=$(command -v chromium) npm --prefix tests/web test
 }

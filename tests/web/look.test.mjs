@@ -60,8 +60,9 @@ test('dark and light by the system, and by the switch, which wins and is remembe
   const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const light = await paper();
   await page.emulateMedia({ colorScheme: 'dark' });
+  // The page hears of it a moment later.
+  await page.waitForFunction((was) => getComputedStyle(document.body).backgroundColor !== was, light);
   const dark = await paper();
-  assert.notEqual(dark, light);
   await page.click('#change-name');
   assert.equal(await page.isChecked('[name=theme][value=system]'), true);
   await page.check('[name=theme][value=light]');
