@@ -196,10 +196,10 @@ impl Settings {
             return Ok(());
         }
         let allowed = operation.allowed(options, member, !user.is_empty());
-        // A namespace of user-limited rooms has no others; `$` rooms want a subscription token.
-        // Who came in with one takes part like every member.
+        // `$` rooms, and `#` rooms where users are not looked at, want a subscription token. Who came
+        // in with one takes part like every member.
         let private = room.starts_with('$') || name.starts_with(['#', '$']);
-        let closed = (options.allow_user_limited_channels || private) && !member;
+        let closed = private && !member;
         if allowed && !closed { Ok(()) } else { Err(codes::PERMISSION_DENIED) }
     }
 }

@@ -497,14 +497,19 @@ impl Default for ChannelConfig {
         };
         let dm = NamespaceOptions {
             allow_user_limited_channels: true,
+            allow_subscribe_for_client: false,
             allow_subscribe_for_anonymous: false,
             allow_publish_for_anonymous: false,
             allow_history_for_anonymous: false,
             allow_presence_for_anonymous: false,
             ..chat.clone()
         };
-        let typing =
-            NamespaceOptions { droppable: true, allow_publish_for_client: false, ..open.clone() };
+        let typing = NamespaceOptions {
+            droppable: true,
+            allow_user_limited_channels: true,
+            allow_publish_for_client: false,
+            ..open.clone()
+        };
         ChannelConfig {
             max_length: 255,
             rooms_max: 1_000_000,

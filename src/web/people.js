@@ -164,7 +164,6 @@ export class Typing {
     this.#clear();
     this.#session = session;
     this.#channel = typingChannelOf(session.room.name);
-    if (!this.#channel) return;
     session.typing = (on) => this.#say(on);
     this.#client.subscribe(this.#channel, {
       onPublication: ({ data, info }) => this.#heard(data, info),

@@ -42,9 +42,9 @@ export const isDirect = (name) => name.startsWith('#');
 /** The channel of a room on the server. */
 export const channelOf = (name) => `${isDirect(name) ? 'dm' : 'chat'}:${name}`;
 
-/** The channel in which people in a room say that they are typing. Conversations between two have
- *  none: what is in `typing:` is open to everybody. */
-export const typingChannelOf = (name) => (isDirect(name) ? null : `typing:${name}`);
+/** The channel in which people in a room say that they are typing; that of a conversation is for the
+ *  two alone, too. */
+export const typingChannelOf = (name) => `typing:${name}`;
 
 /** The other one of a conversation, for the user `own`. */
 export function partner(name, own) {

@@ -202,8 +202,21 @@ export class Session {
     else if (!this.active) return;
     if (!this.#caughtUp) this.room.caughtUp(mark);
     this.#caughtUp = true;
+    if (!this.room.topic && this.room.hasOlder) this.#askTopic();
     this.unread = Math.max(this.unread, this.room.countNew());
     this.#changed();
+  }
+
+  /** The topic may have been set before what has been loaded: the list of rooms has it. */
+  async #askTopic() {
+    const channel = channelOf(this.room.name);
+    try {
+      const { rooms } = await this.#client.rpc('rooms');
+      this.room.toldTopic(rooms.find((room) => room.channel === channel)?.topic ?? '');
+      this.#changed();
+    } catch {
+      // Offline, or no such list: the topic shows when its message is loaded.
+    }
   }
 
   /** Asks for one page of the history. Returns whether it came. */

@@ -559,6 +559,11 @@ export class Room {
     }
   }
 
+  /** The topic as the server names it, for who has not loaded the message that set it. */
+  toldTopic(text) {
+    if (!this.#topicAt) this.topic = text;
+  }
+
   #topic(text, info, offset, time, live) {
     const place = { life: this.#life, offset, step: 0 };
     if (this.#topicAt && before(place, this.#topicAt) <= 0) return null;

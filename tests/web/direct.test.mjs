@@ -48,6 +48,12 @@ test('two talk alone, and a third learns nothing of it', async () => {
   await say(ben, 'nobody else hears it');
   await hears(ann, 'nobody else hears it', ':not(.mine)');
   await ann.waitForSelector('#directs .dot.online');
+  // That one types is told to the other alone.
+  const typing = (page) => page.textContent('#typing');
+  await ben.type('#text', 'w');
+  await ann.waitForFunction(() => /ben.* is typing/u.test(document.getElementById('typing').textContent));
+  assert.equal(await typing(eve), '');
+  await ben.fill('#text', '');
   // Back in the room: the next one counts.
   await ben.goBack();
   await inRoom(ben, decodeURIComponent(new URL(url).hash.slice(1)));

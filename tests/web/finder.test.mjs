@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, hears, joined, launch, person, say, startServer } from './helpers.mjs';
+import { assertNoProblems, burst, hears, joined, launch, person, say, startServer } from './helpers.mjs';
 
 let browser;
 let server;
@@ -141,5 +141,10 @@ test('the topic: everybody sees the new one, who comes later as well', async () 
   assert.equal(await ida.textContent('#topic'), 'Release on Friday');
   await say(jan, 'seen');
   await hears(ida, 'seen');
-  for (const page of [hal, ida, jan]) assertNoProblems(page);
+  // Who comes when it is long ago has it, too.
+  await hal.evaluate(burst, { url: `${server.url}#topics`, name: 'many', prefix: 'm', each: 150 });
+  const kim = await person(browser, `${server.url}#topics`, 'kim');
+  await hears(kim, 'm149');
+  await kim.waitForFunction(() => document.getElementById('topic').textContent === 'Release on Friday');
+  for (const page of [hal, ida, jan, kim]) assertNoProblems(page);
 });

@@ -15,7 +15,7 @@ test('a conversation between two has one name, whoever opens it', () => {
   assert.equal(channelOf('#~ada,~bob'), 'dm:#~ada,~bob');
   assert.equal(channelOf('tea'), 'chat:tea');
   assert.equal(typingChannelOf('tea'), 'typing:tea');
-  assert.equal(typingChannelOf('#~ada,~bob'), null);
+  assert.equal(typingChannelOf('#~ada,~bob'), 'typing:#~ada,~bob');
   assert.equal(isDirect('tea'), false);
 });
 
