@@ -64,6 +64,7 @@ const FILES: &[Embedded] = &[
             web!("frame.css"),
             web!("log.css"),
             web!("composer.css"),
+            web!("search.css"),
             web!("dialogs.css"),
         ],
     ),

@@ -25,9 +25,7 @@ const TURNING = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 const UNSEEN = /^[\s\p{Cf}\p{M}]*$/u;
 
 /** Bytes that `text` takes inside a JSON frame. */
-export function textBytes(text) {
-  return new TextEncoder().encode(JSON.stringify(text)).length - 2;
-}
+export const textBytes = (text) => new TextEncoder().encode(JSON.stringify(text)).length - 2;
 
 /** 128 random bits as hex: what makes one message of one author unmistakable. */
 export function newNonce() {

@@ -99,7 +99,7 @@ const TYPES = {
 };
 
 /** The style sheets, which the server serves as one (the table in src/http/page.rs). */
-const STYLES = ['style.css', 'frame.css', 'log.css', 'composer.css', 'dialogs.css'];
+const STYLES = ['style.css', 'frame.css', 'log.css', 'composer.css', 'search.css', 'dialogs.css'];
 
 /** Has `context` take the page's files from the folder RINGCHAT_WEB, if that is set, so that a change
  *  of the page needs no build. The security policy is still the server's. */
