@@ -91,6 +91,7 @@ export class Client {
   #nextId = 1;
   #commands = new Map(); // id -> {kind, done, timer, sent}
   #subscriptions = new Map(); // channel -> Subscription
+  #given = new Map(); // channel -> what the connect result says of it, until it is subscribed to
   #timer = 0; // the one timer of the connection: open, ping watch or retry
   #patience = 0; // milliseconds without a ping after which the connection counts as dead
   #heardAt = 0;
@@ -202,7 +203,7 @@ export class Client {
   subscribe(channel, handlers) {
     const subscription = new Subscription(this, channel, handlers);
     this.#subscriptions.set(channel, subscription);
-    if (this.#online) subscription.join();
+    if (this.#online) this.#enter(subscription);
     return subscription;
   }
 
@@ -239,7 +240,10 @@ export class Client {
 
   #greet() {
     const { name, token, data } = this.#options;
-    const connect = { token: token?.() || undefined, name, data: data?.() };
+    // What the server joined us to, and where we stand there.
+    const known = [...this.#subscriptions.values()].filter(({ place }) => place);
+    const subs = Object.fromEntries(known.map(({ channel, place }) => [channel, { recover: true, ...place }]));
+    const connect = { token: token?.() || undefined, name, data: data?.(), subs: known.length ? subs : undefined };
     this.send({ connect }, (error, result) => {
       if (error instanceof ServerError) {
         this.#lost(error.temporary ? 0 : error.code, error.message, !error.temporary);
@@ -256,10 +260,20 @@ export class Client {
     this.#heard();
     // What is subscribed to from here on joins at once.
     const before = [...this.#subscriptions.values()];
+    this.#given = new Map(Object.entries(result.subs ?? {}));
     this.#options.onConnected?.(result);
     this.#state('online');
-    for (const subscription of before) if (this.#subscriptions.get(subscription.channel) === subscription) subscription.join();
+    for (const subscription of before) if (this.#subscriptions.get(subscription.channel) === subscription) this.#enter(subscription);
+    for (const channel of this.#given.keys()) if (!this.#subscriptions.has(channel)) this.#options.onServerJoin?.(channel);
     this.#measure();
+  }
+
+  /** Joins a channel, unless the server has done so in the connect result. */
+  #enter(subscription) {
+    const given = this.#given.get(subscription.channel);
+    this.#given.delete(subscription.channel);
+    if (given) queueMicrotask(() => subscription.given(given));
+    else subscription.join();
   }
 
   /** Sends a command that does nothing, to see how long its reply takes. */
@@ -378,6 +392,7 @@ export class Subscription {
   #position = null; // {epoch, offset} of the last publication we know
   #joined = false; // for the first time at least once
   #active = false;
+  #given = false; // the server joined us, by what our token says
   #attempt = 0;
   #timer = 0;
 
@@ -392,8 +407,20 @@ export class Subscription {
     return this.#active;
   }
 
+  /** Where we stand, if the server joins us again by itself; else null. Called by the client. */
+  get place() {
+    return this.#given ? this.#position : null;
+  }
+
+  /** The server has joined us already. Called by the client. */
+  given(result) {
+    this.#given = true;
+    this.#accepted(result);
+  }
+
   /** Sends `subscribe`, with our position if we have one. Called by the client. */
   join() {
+    this.#given = false;
     const subscribe = { channel: this.channel };
     if (this.#position) Object.assign(subscribe, { recover: true, ...this.#position });
     this.#client.send({ subscribe }, (error, result) => {

@@ -33,7 +33,10 @@ export class Tools {
     rows.addEventListener('pointerleave', (event) => {
       if (event.pointerType === 'mouse' && !rows.contains(document.activeElement)) this.hide();
     });
-    rows.addEventListener('focusout', (event) => rows.contains(event.relatedTarget) || this.hide());
+    // The bar of another row, under the pointer, stays.
+    rows.addEventListener('focusout', ({ target, relatedTarget }) => {
+      if (!rows.contains(relatedTarget) && target.closest('.row')?.contains(this.#place)) this.hide();
+    });
     rows.addEventListener('focusin', (event) => this.#show(event.target.closest('.row')));
     // Before the log takes the click: some are questions.
     rows.addEventListener('click', (event) => this.#clicked(event), { capture: true });

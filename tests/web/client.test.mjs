@@ -183,6 +183,28 @@ test('a channel that the server has joined us to: told, and taken over from our 
   assert.deepEqual(heard, [['joined', true, false, 9]]);
 });
 
+test('rooms of the connect result are joined already, and are recovered with the connection', async () => {
+  const joinedTo = [];
+  client = new Client('ws://test/', { WebSocket: FakeSocket, data: () => ({ nick: 'ada' }), name: 'test', onServerJoin: (channel) => joinedTo.push(channel) });
+  const { heard } = subscribe();
+  client.start();
+  const socket = accept({ client: 'c1', ping: 25, pong: true, subs: { x: { epoch: 'e', offset: 3 }, y: {} } });
+  await Promise.resolve();
+  assert.deepEqual(joinedTo, ['y']);
+  assert.deepEqual(socket.take().filter((command) => command.subscribe), []);
+  assert.deepEqual(heard, [['joined', true, false, 3]]);
+  client.reconnect();
+  const again = FakeSocket.last;
+  again.open();
+  const [{ id, connect }] = again.take();
+  assert.deepEqual(connect.subs, { x: { recover: true, epoch: 'e', offset: 3 } });
+  const publications = [{ offset: 4, data: {} }, { offset: 5, data: {} }];
+  again.say({ id, connect: { client: 'c2', subs: { x: { epoch: 'e', offset: 5, recovered: true, publications } } } });
+  await Promise.resolve();
+  assert.deepEqual(heard.slice(-3, -1), [['missed', 4], ['missed', 5]]);
+  assert.deepEqual(heard.at(-1), ['joined', false, true, 5]);
+});
+
 test('reconnect() opens another connection at once, and subscriptions recover', () => {
   const { heard } = subscribe();
   client.start();

@@ -26,8 +26,15 @@ const row = (page, text) => page.locator('#rows .row', { has: page.locator('.tex
 
 /** Presses a button of a message's tools, found with the mouse. */
 async function use(page, text, action) {
-  await row(page, text).locator('.text').hover();
-  await page.click(`.tools ${action}`);
+  const found = row(page, text);
+  const tool = found.locator(`.tools ${action}`);
+  // What is drawn meanwhile may move the message away from under the pointer: once more, then.
+  for (let tries = 3; tries > 0 && !(await tool.isVisible()); tries -= 1) {
+    await page.mouse.move(0, 0);
+    await found.locator('.text').hover();
+    await tool.waitFor({ timeout: 3_000 }).catch(() => {});
+  }
+  await tool.click();
 }
 
 test('reply, edit, delete and react with the mouse: three windows show the same', async () => {
