@@ -67,6 +67,9 @@ test('the whole page is below 60 kB', async () => {
 
 test('a second visit carries nothing but a word that nothing has changed', { skip: Boolean(process.env.RINGCHAT_WEB) }, async () => {
   const page = await openWindow(browser, freshRoom(server));
+  // The icon is loaded behind everything else: a visit more, and all of it is here.
+  await page.waitForLoadState('networkidle');
+  await page.reload({ waitUntil: 'networkidle' });
   const session = await page.context().newCDPSession(page);
   await session.send('Network.enable');
   const statuses = [];
