@@ -58,8 +58,8 @@ need() {
 
 # Else the screenshots show boxes.
 need_emoji() {
-    need fc-list fontconfig && { fc-list ':charset=1f44d' | grep -q . ||
-        apt_install fonts-noto-color-emoji; }
+    need fc-list fontconfig || return 1
+    [ -n "$(fc-list ':charset=1f44d')" ] || apt_install fonts-noto-color-emoji
 }
 
 need_node() {

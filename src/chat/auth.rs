@@ -21,7 +21,7 @@ mod token;
 pub use issue::issue;
 pub use keys::{Asked, KEY_ID_BYTES_MAX, KeySet};
 pub use token::{
-    Extra, KeySets, Overrides, ServerSub, SubscriptionGrant, TokenError, User, Verifier,
+    Extra, KeySets, Overrides, ServerSub, SubscriptionGrant, TokenError, User, Verifier, payload,
 };
 
 use super::settings::Keys;

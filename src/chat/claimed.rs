@@ -153,7 +153,7 @@ impl Shard {
     }
 
     /// Whether a connect command waits for rooms.
-    pub(super) fn claims(&mut self, slot: u32) -> bool {
+    pub(super) fn waits_for_claims(&mut self, slot: u32) -> bool {
         self.session(slot).is_some_and(|s| s.wait == Wait::Claims)
     }
 

@@ -248,8 +248,8 @@ impl Presence {
     /// Whose leave waits and will be told. In a room that is too large for announcements: nobody.
     fn waiting(&self) -> impl Iterator<Item = &Arc<Author>> {
         let small = self.members.len() <= self.rules.announce_max;
-        let waiting = self.leaving.values().filter(move |leaving| small && leaving.told);
-        waiting.filter(|leaving| leaving.listed).map(|leaving| &leaving.author)
+        let waiting = small.then(|| self.leaving.values()).into_iter().flatten();
+        waiting.filter(|leaving| leaving.told && leaving.listed).map(|leaving| &leaving.author)
     }
 
     /// A connection is gone, or replaced: how far the others knew of it.

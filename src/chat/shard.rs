@@ -4,8 +4,8 @@
 //! [`Shard::step`] takes one input; [`Shard::end_turn`] closes a round of the event loop and hands
 //! the turn's bytes to the members; [`Shard::pop_writable`] and [`Shard::take_outbox`] say what to
 //! send. It never waits, reads a clock or draws a random number. Its chapters are other files of this
-//! folder: `sessions`, `beats`, `commands`, `lines`, `stream`, `homes`, `who`, `rpc`, `api`, `reload`. Tests:
-//! `chat/tests`.
+//! folder: `sessions`, `beats`, `commands`, `claimed`, `grants`, `lines`, `stream`, `homes`, `who`, `rpc`,
+//! `api`, `reload`. Tests: `chat/tests`.
 
 use super::api::{Answer, Request};
 use super::auth::{self, Identity, TokenError};

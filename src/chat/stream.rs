@@ -67,7 +67,7 @@ impl Shard {
             let answer = Answer { reply: Reply::new(id, Body::Subscribe(result)), past };
             return self.answer(slot, &answer, fx);
         }
-        if self.claims(slot) {
+        if self.waits_for_claims(slot) {
             return self.claim_joined(slot, room.as_str(), told, fx);
         }
         let SubscribeResult { recoverable, epoch, offset, positioned, data, .. } = told.result;
@@ -105,7 +105,7 @@ impl Shard {
             self.notice(conn.slot, "* no more rooms can be opened", fx);
             return self.close(conn.slot, codes::PERMISSION_DENIED_CLOSE, fx);
         }
-        if self.claims(conn.slot) {
+        if self.waits_for_claims(conn.slot) {
             return self.close(conn.slot, codes::CHANNEL_LIMIT, fx);
         }
         if id > 0 {

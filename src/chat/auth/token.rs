@@ -344,8 +344,8 @@ impl From<RawOverrides> for Overrides {
 }
 
 /// A payload of a token as raw JSON, fit to be passed through. `encoded` (base64) wins over `raw`;
-/// bytes that are no JSON become a JSON string of their base64.
-fn payload(
+/// bytes that are no JSON become a JSON string of their base64. Errors: nested too deep, or no base64.
+pub fn payload(
     raw: Option<Box<RawValue>>,
     encoded: Option<String>,
 ) -> Result<Option<Box<str>>, TokenError> {

@@ -4,7 +4,7 @@
 //! clients of this API send fields of extensions that are not offered here (`delta`). Tests: below.
 
 use crate::chat::api::{self, Post, Request, Target};
-use crate::chat::auth::Overrides;
+use crate::chat::auth::{self, Overrides};
 use crate::chat::ids::RoomName;
 use crate::chat::version::{EPOCH_BYTES_MAX, Version};
 use crate::protocol::codes::{self, ErrorCode};
@@ -338,14 +338,9 @@ fn target(body: &str) -> Result<Target, Refusal> {
 
 fn subscribe(body: &str) -> Result<api::Subscribe, Refusal> {
     let wire: Subscribe<'_> = serde_json::from_str(body)?;
-    let info = match payload(wire.info, wire.b64info.as_deref())? {
-        None => None,
-        Some(SharedContent::Json(info) | SharedContent::Line(info)) => Some(info.as_ref().into()),
-        // As a connection token's: bytes that are no JSON are shown as base64.
-        Some(SharedContent::Binary(bytes)) => {
-            Some(serde_json::Value::from(STANDARD.encode(&bytes)).to_string().into())
-        }
-    };
+    // As a token's.
+    let info = auth::payload(wire.info.map(RawValue::to_owned), wire.b64info);
+    let info = info.map_err(|_| codes::BAD_REQUEST)?;
     let data = match payload(wire.data, wire.b64data.as_deref())? {
         None => None,
         Some(SharedContent::Json(data)) => Some(Bytes::copy_from_slice(data.as_bytes())),

@@ -276,13 +276,14 @@ async fn body(body: Body, terms: &Terms) -> Result<Bytes, (StatusCode, &'static 
 }
 
 /// The status that an error has as such. Source: the public docs, "Transport error mode"; they know
-/// no 103 and no 106.
+/// no 103, no 106 and no 110.
 fn status(error: ErrorCode) -> StatusCode {
     match error {
         codes::UNKNOWN_CHANNEL | codes::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
-        codes::BAD_REQUEST | codes::NOT_AVAILABLE | codes::LIMIT_EXCEEDED => {
-            StatusCode::BAD_REQUEST
-        }
+        codes::BAD_REQUEST
+        | codes::NOT_AVAILABLE
+        | codes::LIMIT_EXCEEDED
+        | codes::EXPIRED_ERROR => StatusCode::BAD_REQUEST,
         codes::PERMISSION_DENIED => StatusCode::FORBIDDEN,
         codes::UNRECOVERABLE_POSITION => StatusCode::RANGE_NOT_SATISFIABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -311,6 +312,7 @@ mod tests {
             (codes::LIMIT_EXCEEDED, 400),
             (codes::BAD_REQUEST, 400),
             (codes::NOT_AVAILABLE, 400),
+            (codes::EXPIRED_ERROR, 400),
             (codes::UNRECOVERABLE_POSITION, 416),
             (codes::TOO_MANY_REQUESTS, 500),
         ] {
