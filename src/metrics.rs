@@ -123,6 +123,7 @@ metrics! {
     publications: Counter "publications", "Publications accepted and given an offset.";
     deliveries: Counter "deliveries", "Publications queued for a member, counted per member.";
     sends: Counter "sends", "Send operations submitted.";
+    sends_waited: Counter "sends_waited", "Sends that a full socket did not take at once.";
     sent_bytes: Counter "sent_bytes", "Bytes handed to the kernel.";
     received_bytes: Counter "received_bytes", "Bytes received.";
     turns: Counter "turns", "Rounds of the event loop.";

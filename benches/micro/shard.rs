@@ -1,7 +1,7 @@
 //! Whole turns of a shard, as a worker drives it, without the worker's ring.
 //!
 //! Measured: `accepts` and `step` for each command, `end_turn`, then for every member with
-//! something to send `pop_writable` and `take_outbox`; when all sends are "in flight", each is
+//! something to send `next_send`; when all sends are "in flight", each is
 //! dropped and acknowledged with `Input::Sent`, as completions would do. So a delivery's cost
 //! includes two visits to its member, one on the way out and one when it is sent. The publisher is
 //! a member and gets its replies besides.
@@ -41,8 +41,7 @@ struct Hall {
     cells: Arc<Cells>,
     now: Now,
     /// In a list of its own, and as it was taken: each move of it on the way here is measured too.
-    in_flight: Vec<Option<Chunks>>,
-    in_flight_slots: Vec<u32>,
+    in_flight: Vec<(u32, Chunks)>,
 }
 
 /// What a turn brought its members.
@@ -66,7 +65,6 @@ impl Hall {
             cells,
             now,
             in_flight: Vec::new(),
-            in_flight_slots: Vec::new(),
         }
     }
 
@@ -108,13 +106,10 @@ impl Hall {
     fn turn(&mut self) -> Brought {
         self.shard.end_turn(&mut self.fx);
         let mut brought = Brought::default();
-        while let Some(slot) = self.shard.pop_writable() {
-            self.in_flight.push(self.shard.take_outbox(slot));
-            self.in_flight_slots.push(slot);
-        }
-        for (slot, chunks) in self.in_flight_slots.drain(..).zip(self.in_flight.drain(..)) {
-            brought.sends += usize::from(chunks.is_some());
-            brought.bytes += chunks.as_ref().map_or(0, Chunks::len);
+        self.in_flight.extend(std::iter::from_fn(|| self.shard.next_send()));
+        for (slot, chunks) in self.in_flight.drain(..) {
+            brought.sends += 1;
+            brought.bytes += chunks.len();
             drop(chunks);
             self.shard.step(self.now, Input::Sent { slot }, &mut self.fx);
         }
@@ -125,8 +120,7 @@ impl Hall {
     fn turn_read(&mut self) -> (Brought, usize, usize) {
         self.shard.end_turn(&mut self.fx);
         let (mut brought, mut publications, mut replies) = (Brought::default(), 0, 0);
-        while let Some(slot) = self.shard.pop_writable() {
-            let chunks = self.shard.take_outbox(slot).expect("it is writable");
+        while let Some((slot, chunks)) = self.shard.next_send() {
             let mut bytes = match chunks {
                 Chunks::One(bytes) => bytes.to_vec(),
                 Chunks::Many(many) => many.concat(),

@@ -93,7 +93,7 @@ pub enum Input<'a> {
         /// Which connection.
         slot: u32,
     },
-    /// What [`Shard::take_outbox`] returned has been handed to the kernel.
+    /// What [`Shard::next_send`] returned has been handed to the kernel.
     Sent {
         /// Which connection.
         slot: u32,
@@ -170,6 +170,13 @@ impl Effects {
     /// Nothing yet, for `shards` shards.
     pub fn new(shards: u16) -> Effects {
         Effects { lanes: (0..shards).map(|_| Vec::new()).collect(), ..Effects::default() }
+    }
+
+    /// Whether something is left that needs another turn.
+    pub fn need_turn(&self) -> bool {
+        !self.closes.is_empty()
+            || !self.resumed.is_empty()
+            || self.lanes.iter().any(|l| !l.is_empty())
     }
 }
 
@@ -414,14 +421,17 @@ impl Shard {
         self.metrics.outbox_bytes.set(self.outbox_bytes as u64);
     }
 
-    /// The next connection that has something to send and no send in flight.
-    pub fn pop_writable(&mut self) -> Option<u32> {
+    /// The next connection that has something to send and no send in flight, and what its send
+    /// carries; [`Input::Sent`] must follow.
+    pub fn next_send(&mut self) -> Option<(u32, Chunks)> {
         loop {
             let slot = self.writable.pop_front()?;
+            // Who has a send in flight comes again when it has ended.
             if let Some(session) = self.session(slot)
                 && std::mem::take(&mut session.writable)
+                && let Some(chunks) = session.outbox.take()
             {
-                return Some(slot);
+                return Some((slot, chunks));
             }
         }
     }
@@ -429,11 +439,6 @@ impl Shard {
     /// Whether connections wait for their bytes to be sent.
     pub fn has_writable(&self) -> bool {
         !self.writable.is_empty()
-    }
-
-    /// What the next send of a connection carries; [`Input::Sent`] must follow.
-    pub fn take_outbox(&mut self, slot: u32) -> Option<Chunks> {
-        self.session(slot)?.outbox.take()
     }
 
     /// When [`Input::Tick`] is wanted, in monotonic milliseconds.

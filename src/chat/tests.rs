@@ -133,9 +133,8 @@ impl World {
             }
         }
         self.after(shard);
-        while let Some(slot) = self.shards[shard].pop_writable() {
+        while let Some((slot, chunks)) = self.shards[shard].next_send() {
             let Some(&index) = self.by_slot.get(&(shard, slot)) else { continue };
-            let Some(chunks) = self.shards[shard].take_outbox(slot) else { continue };
             if self.clients[index].stuck {
                 continue;
             }

@@ -9,7 +9,7 @@ use crate::chat::outbox::Chunks;
 use crate::ws::codec::Decoder;
 use bytes::{Bytes, BytesMut};
 use std::net::{IpAddr, Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// For the send in flight and the Close frame behind it, in milliseconds.
 pub(super) const FLUSH_MS: u64 = 5_000;
@@ -159,7 +159,12 @@ impl Connection {
         !matches!(self.send, Sending::Idle)
     }
 
-    /// Submits one send. Only when none is in flight.
+    /// What [`ring::Sends`] send to. Only when no send is in flight.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Submits one send, which ends when the socket has taken all. Only when none is in flight.
     pub(super) fn send(&mut self, slot: u32, chunks: Chunks) {
         let token = Token::new(slot, Kind::Send);
         self.send = match chunks {

@@ -1,7 +1,8 @@
 //! Every operation that is submitted to io_uring, and the waker that names it.
 //!
 //! Owns: the ring's setup and the words with which its failure is explained, the token waker and
-//! the thread's ready list, the memory that the kernel reads while an operation is in flight.
+//! the thread's ready list, the ring of the sends that end at once, the memory that the kernel reads
+//! while an operation is in flight.
 //! Never: decides what an operation is for (the handlers of [`super::dispatcher`] do), closes a
 //! descriptor, submits an operation with more than one completion (tokio-uring would panic).
 //!
@@ -32,6 +33,10 @@ use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use tokio_uring::{InFlightOneshot, OneshotOutputTransform, UnsubmittedOneshot};
+
+mod error;
+
+pub use error::RingError;
 
 /// Submission queue entries. A fuller turn submits in between, so this is no limit.
 const ENTRIES: u32 = 4096;
@@ -409,6 +414,121 @@ pub fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
 }
 
 // ---------------------------------------------------------------------------------------------
+// Sends that end at once
+
+/// Sends of one [`Sends::run`].
+const SENDS: usize = 128;
+
+/// Sends for sockets that have room, which are nearly all: they end while the caller waits, so they
+/// need no waker, no place in a table and no turn of the event loop. What a socket does not take
+/// comes back, and [`send`] waits for its room.
+///
+/// A ring of its own, beside tokio-uring's: one system call for up to 128 sends.
+pub struct Sends {
+    ring: IoUring,
+    /// Whose it is, and what the kernel reads.
+    queued: Vec<(u32, Bytes)>,
+    results: Vec<i32>,
+}
+
+/// How one of [`Sends`] has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// All of it is with the kernel.
+    All,
+    /// The socket is full: this is what it has not taken.
+    Rest(Bytes),
+    /// The connection is broken.
+    Broken,
+}
+
+impl Sends {
+    /// A ring for the calling thread, which must be the thread that uses it.
+    pub fn new() -> Result<Sends, RingError> {
+        let ring = with_flags(&IoUring::builder(), |uring| uring.build(SENDS as u32))?;
+        Ok(Sends { ring, queued: Vec::with_capacity(SENDS), results: vec![0; SENDS] })
+    }
+
+    /// Whether [`Sends::run`] has to come before the next [`Sends::push`].
+    pub fn is_full(&self) -> bool {
+        self.queued.len() == SENDS
+    }
+
+    /// Adds a send, which begins with [`Sends::run`]; `socket` stays open until then. One send for
+    /// each `slot`, or their order is lost.
+    ///
+    /// # Panics
+    ///
+    /// When it is full.
+    pub fn push(&mut self, slot: u32, socket: BorrowedFd<'_>, bytes: Bytes) {
+        assert!(!self.is_full(), "run comes before the next push");
+        // DONTWAIT: the send ends at once. WAITALL: as much as the socket takes.
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | libc::MSG_DONTWAIT;
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(fd(socket), bytes.as_ptr(), len)
+            .flags(flags)
+            .build()
+            .user_data(self.queued.len() as u64);
+        // SAFETY: the pointer is to `len` immutable bytes owned by `bytes`, which stay where they
+        // are when the `Bytes` is moved, and which are kept until the completion has been seen.
+        let pushed = unsafe { self.ring.submission().push(&entry) };
+        assert!(pushed.is_ok(), "the queue has a place for each send");
+        self.queued.push((slot, bytes));
+    }
+
+    /// Carries out what was pushed, in order; says of each how it has ended.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel refuses the ring itself.
+    pub fn run(&mut self, ended: &mut Vec<(u32, Sent)>) {
+        let mut waiting = self.queued.len();
+        while waiting > 0 {
+            match self.ring.submit_and_wait(waiting) {
+                Ok(_) => {}
+                Err(error) if is_passing(&error) => {}
+                Err(error) => panic!("io_uring does not take sends: {error}"),
+            }
+            for completion in self.ring.completion() {
+                if let Some(result) = self.results.get_mut(completion.user_data() as usize) {
+                    *result = completion.result();
+                    waiting -= 1;
+                }
+            }
+        }
+        ended.extend(self.queued.drain(..).zip(&self.results).map(
+            |((slot, mut bytes), result)| {
+                let sent = match answer(*result) {
+                    Ok(n) if n as usize == bytes.len() => Sent::All,
+                    Ok(n) => Sent::Rest(bytes.split_off(n as usize)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Rest(bytes),
+                    Err(_) => Sent::Broken,
+                };
+                (slot, sent)
+            },
+        ));
+    }
+}
+
+/// A signal, or memory that is short for a moment: the same call may succeed now.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+}
+
+impl Drop for Sends {
+    fn drop(&mut self) {
+        // Only after a panic in `run`: the kernel may still read it.
+        std::mem::forget(std::mem::take(&mut self.queued));
+    }
+}
+
+impl fmt::Debug for Sends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sends({} queued)", self.queued.len())
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
 // The runtime
 
 /// One thread's ring and the executor of its tasks. Made by [`runtime`], on the thread that uses
@@ -451,7 +571,7 @@ impl fmt::Debug for Runtime {
 ///
 /// Kernels before 6.0 do not know all of the set-up flags; there the ring is made without them.
 pub fn runtime() -> Result<Runtime, RingError> {
-    with_builder(|uring| {
+    with_flags(&events(), |uring| {
         let mut builder = tokio_uring::builder();
         builder.entries(ENTRIES).uring_builder(uring);
         tokio_uring::Runtime::new(&builder)
@@ -463,7 +583,7 @@ pub fn runtime() -> Result<Runtime, RingError> {
 ///
 /// Errors: what is missing, with the cure; nothing is left behind.
 pub fn probe() -> Result<(), RingError> {
-    let mut ring = with_builder(|uring| uring.build(ENTRIES))?;
+    let mut ring = with_flags(&events(), |uring| uring.build(ENTRIES))?;
     let mut known = Probe::new();
     ring.submitter().register_probe(&mut known).map_err(RingError::Run)?;
     for (code, name) in [
@@ -489,82 +609,27 @@ pub fn probe() -> Result<(), RingError> {
     }
 }
 
-/// Calls `make` with the set-up of this program's rings; again without the flags of newer
-/// kernels if they are not known (`EINVAL`).
-fn with_builder<R>(make: impl Fn(&io_uring::Builder) -> io::Result<R>) -> Result<R, RingError> {
-    let mut plain = IoUring::builder();
-    plain.setup_cqsize(COMPLETIONS).setup_clamp();
+/// The set-up of the workers' rings.
+fn events() -> io_uring::Builder {
+    let mut uring = IoUring::builder();
+    uring.setup_cqsize(COMPLETIONS).setup_clamp();
+    uring
+}
+
+/// Calls `make` with `plain` and the flags that make a ring cheaper; without them if the kernel
+/// does not know them (`EINVAL`).
+fn with_flags<R>(
+    plain: &io_uring::Builder,
+    make: impl Fn(&io_uring::Builder) -> io::Result<R>,
+) -> Result<R, RingError> {
     // Not DEFER_TASKRUN: tokio-uring waits in epoll, where deferred completions would not wake it.
     let mut tuned = plain.clone();
     tuned.setup_single_issuer().setup_coop_taskrun();
     match make(&tuned) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => make(&plain),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => make(plain),
         made => made,
     }
     .map_err(RingError::Setup)
-}
-
-/// Why there is no ring. Its `Display` is one line: the cause, and the cure.
-#[derive(Debug)]
-pub enum RingError {
-    /// The kernel refused to make a ring.
-    Setup(io::Error),
-    /// The kernel's io_uring lacks this operation.
-    Missing(&'static str),
-    /// The ring was made but does not work.
-    Run(io::Error),
-}
-
-impl fmt::Display for RingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = match self {
-            RingError::Missing(operation) => {
-                return write!(
-                    f,
-                    "io_uring lacks the operation {operation}: use Linux 5.10 or newer"
-                );
-            }
-            RingError::Run(error) => {
-                return write!(f, "an io_uring ring was made but does not work: {error}");
-            }
-            RingError::Setup(error) => error,
-        };
-        write!(f, "cannot create an io_uring ring: ")?;
-        match error.raw_os_error() {
-            Some(libc::ENOSYS) => f.write_str(
-                "this kernel has no io_uring (ENOSYS); use Linux 5.10 or newer, built with \
-                 CONFIG_IO_URING",
-            ),
-            Some(libc::EPERM) => f.write_str(
-                "not permitted (EPERM); `sysctl kernel.io_uring_disabled` must show 0 (set it with \
-                 `sysctl -w kernel.io_uring_disabled=0`), and in a container the seccomp profile \
-                 must allow io_uring_setup, io_uring_enter and io_uring_register (Docker: \
-                 --security-opt seccomp=PROFILE.json)",
-            ),
-            Some(libc::ENOMEM) => f.write_str(
-                "no memory for its queues (ENOMEM); before Linux 5.12 they count against the \
-                 locked-memory limit: see `ulimit -l`, raise it (systemd: LimitMEMLOCK=infinity), \
-                 or use fewer workers",
-            ),
-            Some(libc::EMFILE) => f.write_str(
-                "the process has too many open files (EMFILE); see `ulimit -n`, raise it (systemd: \
-                 LimitNOFILE=)",
-            ),
-            Some(libc::ENFILE) => f.write_str(
-                "the machine has too many open files (ENFILE); raise `sysctl fs.file-max`",
-            ),
-            _ => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for RingError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            RingError::Setup(error) | RingError::Run(error) => Some(error),
-            RingError::Missing(_) => None,
-        }
-    }
 }
 
 #[cfg(test)]

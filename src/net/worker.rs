@@ -12,8 +12,9 @@ use super::dispatcher::{self, Handler, Turn, Wake};
 use super::drain::Drain;
 use super::listener::Balance;
 use super::mesh::{ApiCall, Control, Mesh};
-use super::ring::{self, Kind, Token};
+use super::ring::{self, Kind, RingError, Sends, Sent, Token};
 use crate::chat::api::Answer;
+use crate::chat::outbox::Chunks;
 use crate::chat::settings::Settings;
 use crate::chat::shard::{Close, Effects, Input, Now, Shard};
 use crate::chat::wheel::Wheel;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
-/// Sends submitted before the worker looks at completions again.
+/// Sends of one turn.
 const SENDS_MAX: usize = 1_024;
 /// Bytes of the buffer into which every connection of the core is read.
 const READ_BYTES: usize = 64 * 1024;
@@ -104,7 +105,10 @@ pub fn run(
         Ok(runtime) => runtime,
         Err(error) => return ready(Err(error.to_string())),
     };
-    let worker = Worker::new(mesh, listeners, shared, metrics);
+    let worker = match Worker::new(mesh, listeners, shared, metrics) {
+        Ok(worker) => worker,
+        Err(error) => return ready(Err(error.to_string())),
+    };
     ready(Ok(()));
     runtime.block_on(async {
         // As a task of its own: polled as the main future it would cost an epoll call per turn.
@@ -141,6 +145,8 @@ pub(super) struct Worker {
     /// Who waits for the answers to this turn's calls of the server API, by ticket.
     api_calls: Slab<oneshot::Sender<Answer>>,
     pub(super) drain: Option<Drain>,
+    sends: Sends,
+    ended: Vec<(u32, Sent)>,
 }
 
 impl Worker {
@@ -149,7 +155,7 @@ impl Worker {
         listeners: Vec<TcpListener>,
         shared: Arc<Shared>,
         metrics: Arc<Cells>,
-    ) -> Worker {
+    ) -> Result<Worker, RingError> {
         let now = shared.now(Instant::now());
         let settings = shared.settings.clone();
         let shards = settings.shards;
@@ -173,9 +179,11 @@ impl Worker {
             held: Vec::new(),
             api_calls: Slab::new(),
             drain: None,
+            sends: Sends::new()?,
+            ended: Vec::new(),
         };
         worker.fx.closes.reserve(16);
-        worker
+        Ok(worker)
     }
 
     pub(super) fn step(&mut self, input: Input<'_>) {
@@ -481,22 +489,47 @@ impl Worker {
         }
     }
 
+    /// Sends what the shard has for its connections.
     fn flush(&mut self) {
         let (mut sends, mut bytes) = (0, 0);
-        while sends < SENDS_MAX {
-            let Some(slot) = self.shard.pop_writable() else { break };
+        while sends < SENDS_MAX
+            && let Some((slot, chunks)) = self.shard.next_send()
+        {
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
-            if connection.is_sending() {
-                continue; // its completion brings it back
-            }
-            if let Some(chunks) = self.shard.take_outbox(slot) {
-                sends += 1;
-                bytes += chunks.len() as u64;
-                connection.send(slot, chunks);
+            sends += 1;
+            bytes += chunks.len() as u64;
+            match chunks {
+                Chunks::One(bytes) => {
+                    self.sends.push(slot, connection.socket(), bytes);
+                    if self.sends.is_full() {
+                        self.send_now();
+                    }
+                }
+                Chunks::Many(_) => connection.send(slot, chunks),
             }
         }
+        self.send_now();
         self.metrics.sends.add(sends as u64);
         self.metrics.sent_bytes.add(bytes);
+    }
+
+    /// Carries out the sends that were pushed. Who did not take all of it is waited for.
+    fn send_now(&mut self) {
+        let mut ended = std::mem::take(&mut self.ended);
+        self.sends.run(&mut ended);
+        for (slot, sent) in ended.drain(..) {
+            match sent {
+                Sent::All => self.step(Input::Sent { slot }),
+                Sent::Rest(rest) => {
+                    self.metrics.sends_waited.inc();
+                    if let Some(connection) = self.connections.get_mut(slot as usize) {
+                        connection.send(slot, Chunks::One(rest));
+                    }
+                }
+                Sent::Broken => self.lost(slot),
+            }
+        }
+        self.ended = ended;
     }
 }
 
@@ -527,7 +560,7 @@ impl Handler for Worker {
         }
         let again = self.shard.has_writable()
             || self.shard.is_dirty()
-            || !self.fx.resumed.is_empty()
+            || self.fx.need_turn()
             || !self.held.is_empty() && !self.mesh.is_spilling()
             || self.drain_goes_on();
         if again { Turn::Again } else { Turn::Park }

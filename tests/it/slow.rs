@@ -61,6 +61,8 @@ fn a_slow_reader_is_let_go_and_recovers() {
         }
     }
 
+    assert!(server.metric("ringchat_sends_waited_total", &[]) > 0, "its socket was never full");
+
     // It wakes up, reads what the network still holds, and learns why it had to go.
     let mut last = 0;
     let closed = loop {

@@ -12,16 +12,16 @@
 //! | `options.rs` | the command line |
 //! | `rounds.rs` | how many frames a round carries; a frame's bytes. Pure |
 //! | `sender.rs` | the measured loop |
-//! | `ringed.rs` | the same through the server's ring and dispatcher |
+//! | `dispatched.rs` | the same as operations of the server's dispatcher |
 //! | `receiver.rs` | the other end |
 //! | `system.rs` | CPU time, affinity, descriptors |
 //!
 //! The figures are only reported if every byte that was sent has arrived. Tests: beside the code,
 //! and `tests/floor.rs` against the program.
 
+mod dispatched;
 mod options;
 mod receiver;
-mod ringed;
 mod rounds;
 mod sender;
 mod system;

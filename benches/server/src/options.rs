@@ -56,7 +56,7 @@ pub(crate) struct Options {
     /// Rounds by which the sender may be ahead of the receiver.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) window: u64,
-    /// How the sender sends: `send` is the system call, `ring` the server's own ring and dispatcher.
+    /// How the sender sends.
     #[arg(long, value_enum, default_value_t = Through::Send)]
     pub(crate) through: Through,
     /// CPU of the sender: a number, or `any`.
@@ -122,8 +122,11 @@ pub(crate) enum Wait {
 pub(crate) enum Through {
     /// One system call for each send.
     Send,
-    /// io_uring, as the server does it.
+    /// io_uring, as the server does it: many sends in one system call, which end with it.
     Ring,
+    /// io_uring through tokio-uring and the server's dispatcher: each send is an operation of the
+    /// event loop.
+    Dispatcher,
 }
 
 /// Where a thread runs.

@@ -1,18 +1,21 @@
-//! The measured loop: one `send` per member and round, on one thread.
+//! The measured loop: one send per member and round, on one thread.
 //!
 //! Sockets block, so that flow control is the kernel's; besides, the sender is never more than
 //! `--window` rounds ahead, or unmerged messages would pile up in the receiver's queues and be read
 //! together. Tests: `tests/floor.rs`.
 
+use crate::dispatched::{self, Marks};
 use crate::options::{Options, Through};
 use crate::receiver::Tally;
-use crate::ringed::{self, Marks};
 use crate::{rounds, system};
+use bytes::Bytes;
+use ringchat::net::ring::{Sends, Sent};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send, sockopt};
 use serde::Serialize;
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -107,10 +110,20 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
     let frames_max = (options.batch.ceil() as usize) + 1;
     let bytes = rounds::frame(options.bytes)?.repeat(frames_max);
     let Marks { from, to } = match options.through {
-        Through::Send => one_by_one(options, &mut ends, &bytes)?,
+        Through::Send => round_by_round(options, &mut ends, |sockets, len| {
+            let bytes = bytes.get(..len).unwrap_or_default();
+            sockets.iter().try_for_each(|socket| send_all(socket, bytes))
+        })?,
         Through::Ring => {
+            let mut sends = Sends::new().map_err(|error| error.to_string())?;
+            let bytes = Bytes::from(bytes);
+            round_by_round(options, &mut ends, |sockets, len| {
+                send_batched(&mut sends, sockets, &bytes.slice(..len))
+            })?
+        }
+        Through::Dispatcher => {
             let marks;
-            (ends, marks) = ringed::run(options, ends, bytes)?;
+            (ends, marks) = dispatched::run(options, ends, bytes)?;
             marks
         }
     };
@@ -135,8 +148,12 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
     Ok(report(options, from, to, tally.total))
 }
 
-/// The loop with one system call for each send.
-fn one_by_one(options: &Options, ends: &mut Ends, bytes: &[u8]) -> Result<Marks, String> {
+/// The loop: `send(sockets, len)` sends a round, the first `len` bytes to each socket.
+fn round_by_round(
+    options: &Options,
+    ends: &mut Ends,
+    mut send: impl FnMut(&[TcpStream], usize) -> Result<(), String>,
+) -> Result<Marks, String> {
     let warmup = Duration::from_secs_f64(options.warmup);
     let duration = Duration::from_secs_f64(options.seconds);
     let begun = Instant::now();
@@ -156,9 +173,7 @@ fn one_by_one(options: &Options, ends: &mut Ends, bytes: &[u8]) -> Result<Marks,
             _ => {}
         }
         let len = rounds::frames(round, options.batch) as usize * options.bytes;
-        for socket in &ends.sockets {
-            send_all(socket, &bytes[..len])?;
-        }
+        send(&ends.sockets, len)?;
         round += 1;
     }
 }
@@ -227,6 +242,27 @@ fn answers(control: &mut TcpStream) -> Result<u64, String> {
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
         Err(error) => Err(format!("the receiver does not answer: {error}")),
     }
+}
+
+/// All of it, as the server does it; what a socket does not take at once, by a blocking send.
+fn send_batched(sends: &mut Sends, sockets: &[TcpStream], bytes: &Bytes) -> Result<(), String> {
+    let mut ended = Vec::new();
+    let mut slots = (0u32..).zip(sockets).peekable();
+    while let Some((slot, socket)) = slots.next() {
+        sends.push(slot, socket.as_fd(), bytes.clone());
+        if !sends.is_full() && slots.peek().is_some() {
+            continue;
+        }
+        sends.run(&mut ended);
+        for (slot, sent) in ended.drain(..) {
+            match (sent, sockets.get(slot as usize)) {
+                (Sent::All, _) => {}
+                (Sent::Rest(rest), Some(socket)) => send_all(socket, &rest)?,
+                _ => return Err("sending: the connection is broken".to_owned()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All of it; a blocking send takes all at once unless a signal interrupts it.

@@ -17,6 +17,9 @@ fn every_byte_arrives() {
         ("--rooms 3 --members 4", 32.0, 70_000, "sleep"),
         ("--members 10 --through ring", 2.5, 132, "sleep"),
         ("--rooms 3 --members 4 --through ring", 32.0, 70_000, "sleep"),
+        ("--rooms 3 --members 70 --through ring", 1.0, 132, "spin"),
+        ("--members 10 --through dispatcher", 2.5, 132, "sleep"),
+        ("--rooms 3 --members 4 --through dispatcher", 32.0, 70_000, "sleep"),
     ] {
         let arguments = format!(
             "{size} --batch {batch} --bytes {bytes} --reader-wait {wait} --seconds 0.2 \

@@ -174,3 +174,77 @@ fn a_ring_may_end_with_operations_in_flight() {
     drop((kept, theirs));
     assert!(!CLOSING.get());
 }
+
+/// Pushes and runs; every slot's end, in order.
+fn send_now(sends: &mut Sends, what: &[(u32, &UnixStream, Bytes)]) -> Vec<(u32, Sent)> {
+    let mut ended = Vec::new();
+    for (slot, socket, bytes) in what {
+        if sends.is_full() {
+            sends.run(&mut ended);
+        }
+        sends.push(*slot, socket.as_fd(), bytes.clone());
+    }
+    sends.run(&mut ended);
+    ended
+}
+
+#[test]
+fn sends_that_end_at_once() {
+    let mut sends = Sends::new().unwrap();
+    let mut none = Vec::new();
+    sends.run(&mut none);
+    assert_eq!(none, []);
+
+    // More than one run holds, several for one socket.
+    let (ours, theirs): (Vec<_>, Vec<_>) = (0..300).map(|_| UnixStream::pair().unwrap()).unzip();
+    let what: Vec<_> = (0u32..)
+        .zip(ours.iter().chain(&ours))
+        .map(|(slot, socket)| (slot, socket, Bytes::from(vec![slot as u8; 1 + slot as usize])))
+        .collect();
+    let ended = send_now(&mut sends, &what);
+    assert_eq!(ended, (0..600).map(|slot| (slot, Sent::All)).collect::<Vec<_>>());
+    drop(ours);
+    for (slot, mut socket) in theirs.into_iter().enumerate() {
+        let mut got = Vec::new();
+        socket.read_to_end(&mut got).unwrap();
+        let mut expect = vec![slot as u8; 1 + slot];
+        expect.extend(vec![(slot + 300) as u8; 301 + slot]);
+        assert_eq!(got, expect, "{slot}");
+    }
+}
+
+#[test]
+fn what_a_socket_does_not_take_comes_back() {
+    let mut sends = Sends::new().unwrap();
+    let (full, mut reader) = UnixStream::pair().unwrap();
+    let (good, _good_peer) = UnixStream::pair().unwrap();
+    let (broken, gone) = UnixStream::pair().unwrap();
+    drop(gone);
+    let bytes: Bytes = (0..8 << 20).map(|n: u32| (n / 1000) as u8).collect();
+    let small = Bytes::from_static(b"x");
+    let ended = send_now(
+        &mut sends,
+        &[(1, &full, bytes.clone()), (2, &broken, small.clone()), (3, &good, small.clone())],
+    );
+    let (1, Sent::Rest(rest)) = &ended[0] else { panic!("{:?}", ended[0].0) };
+    assert!(!rest.is_empty() && rest.len() < bytes.len(), "a part of it");
+    assert_eq!(ended[1..], [(2, Sent::Broken), (3, Sent::All)]);
+    let again = send_now(&mut sends, &[(1, &full, small.clone())]);
+    assert_eq!(again, [(1, Sent::Rest(small))], "nothing of it");
+
+    // What was taken and what came back are the whole.
+    let rest = rest.clone();
+    drop(full);
+    let mut got = Vec::new();
+    reader.read_to_end(&mut got).unwrap();
+    got.extend_from_slice(&rest);
+    assert!(got == bytes);
+}
+
+#[test]
+#[should_panic(expected = "run comes before")]
+fn a_push_too_many() {
+    let mut sends = Sends::new().unwrap();
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    (0..1000).for_each(|slot| sends.push(slot, socket.as_fd(), Bytes::new()));
+}
