@@ -182,12 +182,6 @@ impl Home {
         self.members.retain(|m| m.counts != [0; AUDIENCES]);
     }
 
-    /// Whether somebody here speaks the dialect.
-    fn has_dialect(&self, dialect: Dialect) -> bool {
-        let there = |hears_joins| has(&self.members, Audience { dialect, hears_joins });
-        there(false) || there(true)
-    }
-
     /// Whether somebody here is told of joins and leaves.
     pub fn hears_joins(&self) -> bool {
         let told = |dialect| has(&self.members, Audience { dialect, hears_joins: true });
@@ -212,15 +206,13 @@ impl Home {
             tags: tags.map(|tags| &**tags),
         };
         self.push(Push::Publication(publication), &[true, false]);
-        // Finding the line may mean reading the payload again: only if somebody reads lines.
-        if self.has_dialect(Dialect::Plain)
-            && let Some(line) = content.line()
-        {
-            let name = author.map_or(SERVER_NAME, |author| author.name.as_str());
-            write(&mut self.frames, &self.members, Dialect::Plain, &[true, false], |frames| {
+        write(&mut self.frames, &self.members, Dialect::Plain, &[true, false], |frames| {
+            // In here, because finding the line may mean reading the payload again.
+            if let Some(line) = content.line() {
+                let name = author.map_or(SERVER_NAME, |author| author.name.as_str());
                 codec::text_frame_with(frames, |out| line.write(name, out));
-            });
-        }
+            }
+        });
         if !kept {
             return Ordered { offset: None, change: 0 };
         }

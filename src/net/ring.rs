@@ -517,8 +517,10 @@ fn is_passing(error: &io::Error) -> bool {
 
 impl Drop for Sends {
     fn drop(&mut self) {
-        // Only after a panic in `run`: the kernel may still read it.
-        std::mem::forget(std::mem::take(&mut self.queued));
+        // A panic has ended `run`: the kernel may still read it.
+        if !self.queued.is_empty() {
+            std::mem::forget(std::mem::take(&mut self.queued));
+        }
     }
 }
 

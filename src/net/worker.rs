@@ -145,7 +145,9 @@ pub(super) struct Worker {
     /// Who waits for the answers to this turn's calls of the server API, by ticket.
     api_calls: Slab<oneshot::Sender<Answer>>,
     pub(super) drain: Option<Drain>,
+    /// Sends of this turn that have not begun.
     sends: Sends,
+    /// How they have ended; empty but for [`Worker::send_now`].
     ended: Vec<(u32, Sent)>,
 }
 
@@ -341,6 +343,8 @@ impl Worker {
     /// Takes a connection with nothing in flight out of the accounts; dropping it closes it.
     pub(super) fn remove(&mut self, slot: u32) -> Option<Connection> {
         let connection = self.connections.try_remove(slot as usize)?;
+        // The slot may have another user before the turn comes to what is left to close.
+        self.fx.closes.retain(|close| close.slot != slot);
         self.metrics.connections.set(self.connections.len() as u64);
         self.shared.balance.remove(self.index());
         if connection.counted {
