@@ -12,7 +12,7 @@ use criterion::Criterion;
 use ringchat::chat::ids::{AUDIENCES, RoomName, ShardId};
 use ringchat::chat::peer::{Batch, PeerMessage};
 use ringchat::net::dispatcher::Wake;
-use ringchat::net::mesh::{Control, Mesh};
+use ringchat::net::mesh::{Control, Mesh, News};
 use std::hint;
 use std::thread;
 
@@ -45,15 +45,22 @@ fn send(mesh: &mut Mesh, messages: Vec<PeerMessage>) {
     assert_eq!(mesh.send(&mut lanes), (1, 0), "one batch on its way, none waiting");
 }
 
+fn batch(news: Option<News>) -> Option<(ShardId, Vec<PeerMessage>)> {
+    match news {
+        Some(News::Batch(from, messages)) => Some((from, messages)),
+        _ => None,
+    }
+}
+
 fn own_thread(c: &mut Criterion) {
     let mut group = c.benchmark_group("lane/own_thread");
     let (mut a, mut b) = pair();
     let mut hops = |messages: Vec<PeerMessage>| {
         send(&mut a, messages);
-        let (from, messages) = b.next_batch().expect("it came");
+        let (from, messages) = batch(b.next_news()).expect("it came");
         assert_eq!(from, ShardId(0));
         send(&mut b, messages);
-        a.next_batch().expect("it came back").1
+        batch(a.next_news()).expect("it came back").1
     };
     for (name, count) in SIZES {
         let mut batch = hops(messages(count));
@@ -95,15 +102,13 @@ fn round_trip(c: &mut Criterion) {
 fn wait(mesh: &mut Mesh) -> Option<Vec<PeerMessage>> {
     let mut looks = 0;
     loop {
-        if let Some((_, messages)) = mesh.next_batch() {
-            return Some(messages);
+        match mesh.next_news() {
+            Some(News::Batch(_, messages)) => return Some(messages),
+            Some(News::Control(_)) => return None,
+            None => looks += 1,
         }
-        looks += 1;
         if looks == LOOKS_MAX {
             looks = 0;
-            if mesh.next_control().is_some() {
-                return None;
-            }
             thread::yield_now();
         } else {
             hint::spin_loop();

@@ -47,6 +47,15 @@ pub struct ApiCall {
     pub answer: oneshot::Sender<Answer>,
 }
 
+/// What has come to a core.
+#[derive(Debug)]
+pub enum News {
+    /// A batch of a peer.
+    Batch(ShardId, Vec<PeerMessage>),
+    /// Something from outside of the lanes.
+    Control(Control),
+}
+
 /// How others reach a core.
 #[derive(Debug, Clone)]
 pub struct Reach {
@@ -69,6 +78,8 @@ pub struct Mesh {
     id: ShardId,
     peers: Vec<Option<Peer>>,
     control: Receiver<Control>,
+    /// Taken from `control`; what was on the lanes before it goes first.
+    ahead: Option<Control>,
     reaches: Vec<Reach>,
     spilled: usize,
 }
@@ -121,6 +132,7 @@ impl Mesh {
                 id: ShardId(a as u16),
                 peers: wakes.iter().enumerate().map(peer).collect(),
                 control,
+                ahead: None,
                 reaches: reaches.clone(),
                 spilled: 0,
             });
@@ -138,13 +150,19 @@ impl Mesh {
         self.id
     }
 
-    /// The next thing from outside of the lanes.
-    pub fn next_control(&self) -> Option<Control> {
-        self.control.try_recv().ok()
+    /// What has come, and is next. Call until it says `None`.
+    ///
+    /// A control comes after every batch that was on a lane before it: who asks for something
+    /// because another core has answered finds what that core had told this one until then.
+    pub fn next_news(&mut self) -> Option<News> {
+        if self.ahead.is_none() {
+            self.ahead = self.control.try_recv().ok();
+        }
+        let batch = self.next_batch().map(|(from, messages)| News::Batch(from, messages));
+        batch.or_else(|| self.ahead.take().map(News::Control))
     }
 
-    /// The next batch of a peer. Call until it says `None`.
-    pub fn next_batch(&mut self) -> Option<(ShardId, Vec<PeerMessage>)> {
+    fn next_batch(&mut self) -> Option<(ShardId, Vec<PeerMessage>)> {
         for (shard, peer) in (0u16..).zip(&mut self.peers) {
             let Some(peer) = peer else { continue };
             if let Ok(batch) = peer.from.try_recv() {
@@ -238,7 +256,7 @@ mod tests {
         }
         assert!(a.is_spilling() && !a.has_work() && b.has_work());
         let mut got = Vec::new();
-        while let Some((from, messages)) = b.next_batch() {
+        while let Some(News::Batch(from, messages)) = b.next_news() {
             assert_eq!(from, ShardId(0));
             got.push(messages.len());
             a.send(&mut [vec![], vec![]]);
@@ -253,7 +271,7 @@ mod tests {
         a.send(&mut [vec![], batch()]);
         a.send(&mut [vec![], batch()]);
         assert!(a.is_spilling() && !a.has_work());
-        assert!(b.next_batch().is_some());
+        assert!(b.next_news().is_some());
         assert!(a.has_work());
         assert_eq!(a.send(&mut [vec![], vec![]]), (1, 0));
     }
@@ -262,9 +280,23 @@ mod tests {
     fn both_ways_and_control() {
         let (mut a, mut b) = pair(8);
         b.send(&mut [batch(), vec![]]);
-        assert_eq!(a.next_batch().map(|(from, _)| from), Some(ShardId(1)));
+        assert!(matches!(a.next_news(), Some(News::Batch(ShardId(1), _))));
         assert!(a.reaches()[1].send(Control::Drain));
-        assert!(matches!(b.next_control(), Some(Control::Drain)));
-        assert!(b.next_control().is_none());
+        assert!(matches!(b.next_news(), Some(News::Control(Control::Drain))));
+        assert!(b.next_news().is_none());
+    }
+
+    #[test]
+    fn a_control_comes_after_what_was_on_the_lanes() {
+        let (mut a, mut b) = pair(8);
+        assert!(a.reaches()[1].send(Control::Drain));
+        a.send(&mut [vec![], batch()]);
+        assert!(a.reaches()[1].send(Control::Drain));
+        a.send(&mut [vec![], batch()]);
+        let mut kinds = String::new();
+        while let Some(news) = b.next_news() {
+            kinds.push(if matches!(news, News::Batch(..)) { 'b' } else { 'c' });
+        }
+        assert_eq!(kinds, "bbcc");
     }
 }

@@ -11,7 +11,7 @@ use super::connection::{After, Connection, Phase};
 use super::dispatcher::{self, Handler, Turn, Wake};
 use super::drain::Drain;
 use super::listener::Balance;
-use super::mesh::{ApiCall, Control, Mesh};
+use super::mesh::{ApiCall, Control, Mesh, News};
 use super::ring::{self, Kind, RingError, Sends, Sent, Token};
 use crate::chat::api::Answer;
 use crate::chat::outbox::Chunks;
@@ -380,35 +380,33 @@ impl Worker {
 
     // ---- the turn
 
-    fn control(&mut self) {
-        while let Some(control) = self.mesh.next_control() {
-            match control {
-                Control::Socket(socket, address) => {
-                    self.adopt(socket, address);
-                }
-                Control::Upgrade(socket, upgrade, rest) => {
-                    let Ok(address) = socket.peer_addr() else { continue };
-                    if socket.set_nonblocking(false).is_err() {
-                        continue;
-                    }
-                    let own = self.index();
-                    self.shared.balance.add(own);
-                    let slot = self.adopt(socket, address);
-                    self.upgrade(slot, &upgrade, &rest);
-                }
-                Control::Ping(answer) => {
-                    let _ = answer.send(());
-                }
-                Control::Settings(settings) => {
-                    self.settings = settings.clone();
-                    self.step(Input::Settings(settings));
-                }
-                Control::Api(ApiCall { request, answer }) => {
-                    let ticket = self.api_calls.insert(answer);
-                    self.step(Input::Api { ticket, request });
-                }
-                Control::Drain => self.start_drain(),
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::Socket(socket, address) => {
+                self.adopt(socket, address);
             }
+            Control::Upgrade(socket, upgrade, rest) => {
+                let Ok(address) = socket.peer_addr() else { return };
+                if socket.set_nonblocking(false).is_err() {
+                    return;
+                }
+                let own = self.index();
+                self.shared.balance.add(own);
+                let slot = self.adopt(socket, address);
+                self.upgrade(slot, &upgrade, &rest);
+            }
+            Control::Ping(answer) => {
+                let _ = answer.send(());
+            }
+            Control::Settings(settings) => {
+                self.settings = settings.clone();
+                self.step(Input::Settings(settings));
+            }
+            Control::Api(ApiCall { request, answer }) => {
+                let ticket = self.api_calls.insert(answer);
+                self.step(Input::Api { ticket, request });
+            }
+            Control::Drain => self.start_drain(),
         }
     }
 
@@ -483,8 +481,11 @@ impl Worker {
         }
     }
 
-    /// Answers the turn's calls of the server API: what they published is on its way by now.
+    /// Answers the turn's calls of the server API, once what they told other shards is on the lanes.
     fn answer_api(&mut self) {
+        if self.mesh.is_spilling() {
+            return; // a turn follows when the lane has room
+        }
         for (ticket, answer) in self.fx.answers.drain(..) {
             if let Some(caller) = self.api_calls.try_remove(ticket) {
                 // Who asked may have given up.
@@ -541,9 +542,11 @@ impl Handler for Worker {
     fn turn(&mut self, ready: &mut Vec<Token>, now: Instant) -> Turn {
         self.now = self.shared.now(now);
         self.metrics.turns.inc();
-        self.control();
-        while let Some((from, messages)) = self.mesh.next_batch() {
-            self.step(Input::Peer { from, messages });
+        while let Some(news) = self.mesh.next_news() {
+            match news {
+                News::Batch(from, messages) => self.step(Input::Peer { from, messages }),
+                News::Control(control) => self.control(control),
+            }
         }
         self.completed(ready);
         self.timers();
