@@ -1,12 +1,13 @@
 //! The page's files as they are served: without comments and indentation.
 //!
 //! Owns what may be left out of a page, a script or a style sheet without a change of its meaning. It
-//! reads no language: whole lines of comment go, blank lines go, and the blanks at both ends of a line.
-//! So no string or template may reach over a line's end, which the tests check in every file. Tests:
-//! below.
+//! reads no language: lines of comment go, comments at a line's end, blank lines, and the blanks at both
+//! ends of a line. So no string or template may reach over a line's end, or hold two slashes between
+//! blanks, which the tests check in every file. Tests: below.
 
-/// `source`, HTML, JavaScript or CSS, without its lines of comment (`//`, and `/*` to `*/`, both at the
-/// beginning and the end of a line), without blank lines and indentation.
+/// `source`, HTML, JavaScript or CSS, without its comments (`//` with blanks around it, or at the
+/// beginning of a line; `/*` to `*/` at the beginning and the end of a line), without blank lines and
+/// indentation.
 pub(super) fn slim(source: &str) -> String {
     let mut kept = String::with_capacity(source.len());
     let mut in_comment = false;
@@ -15,7 +16,7 @@ pub(super) fn slim(source: &str) -> String {
         if in_comment || begins {
             in_comment = !line.ends_with("*/");
         } else if !line.is_empty() && !line.starts_with("//") {
-            kept.push_str(line);
+            kept.push_str(line.split_once(" // ").map_or(line, |(code, _)| code.trim_end()));
             kept.push('\n');
         }
     }
@@ -32,7 +33,7 @@ mod tests {
             ("", ""),
             ("a();", "a();\n"),
             ("  a();\n\n\tb(); \r\n", "a();\nb();\n"),
-            ("// one\na(); // two\n  // three\n", "a(); // two\n"),
+            ("// one\na(); // two\n  // three\n", "a();\n"),
             ("/** one\n * two\n */\na();\n/* three */\nb();", "a();\nb();\n"),
             ("/* a { }\n   b { } */\nc { }\n", "c { }\n"),
             ("const a = 'http://x'; /* b */\n", "const a = 'http://x'; /* b */\n"),
@@ -63,6 +64,12 @@ mod tests {
                     // (A regular expression, behind `= /`, may have any number of them.)
                     let backticks = line.matches('`').count();
                     assert_eq!(backticks % 2, 0, "a template over lines: {path:?}: {line}");
+                    if let Some((code, _)) = line.split_once(" // ") {
+                        for quote in ['`', '"', '\''] {
+                            let whole = code.matches(quote).count() % 2 == 0;
+                            assert!(whole, "slashes within a string: {path:?}: {line}");
+                        }
+                    }
                 }
                 assert!(!line.ends_with('\\'), "a string over lines: {path:?}: {line}");
             }

@@ -14,6 +14,8 @@ export class Identity {
   /** Our id in the present connection. */
   client = '';
   token = null;
+  /** What we keep is kept under this: the user, or the name that a guest has asked for. */
+  owner = '';
 
   #proof = null; // {nick, resume}: the name, and the server's word that it is ours
   #ids = new Set(); // every client id that was ours: our publications come back under it
@@ -34,8 +36,7 @@ export class Identity {
     this.#proof = own ?? (shared?.nick === nick ? shared : null);
     this.token = null;
     this.#beCalled(this.#proof?.nick ?? nick);
-    local.set('nick', nick);
-    tab.set('wanted', nick);
+    this.#remember(nick);
   }
 
   /** We come with a token, which is kept for this tab. Returns false if it is none. */
@@ -44,7 +45,7 @@ export class Identity {
     if (!bearer) return false;
     this.#proof = null;
     this.token = token;
-    this.user = bearer.user;
+    this.user = this.owner = bearer.user;
     this.nick = bearer.nick || nameOfUser(bearer.user);
     tab.set('token', token);
     return true;
@@ -73,14 +74,19 @@ export class Identity {
   want(nick) {
     this.#proof = null;
     this.#beCalled(nick);
-    local.set('nick', nick);
-    tab.set('wanted', nick);
+    this.#remember(nick);
   }
 
   /** Forgets the token. */
   forget() {
     this.token = null;
     tab.set('token', null);
+  }
+
+  #remember(nick) {
+    this.owner = `~${nick}`;
+    local.set('nick', nick);
+    tab.set('wanted', nick);
   }
 
   #beCalled(nick) {

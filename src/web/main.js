@@ -1,8 +1,8 @@
 // Puts the page together: who we are, which rooms are open, which one is shown.
 //
 // Owns: the way from an event to the next drawing, and from what the reader does to whoever does it;
-// which rooms are open (kept for this tab). Tested by tests/web/page.test.mjs, entry.test.mjs and
-// direct.test.mjs.
+// which rooms are open (kept for this tab, and for the next). Tested by tests/web/page.test.mjs,
+// entry.test.mjs, kept.test.mjs and direct.test.mjs.
 
 import { Attention, away } from './attention.js';
 import { Client, Disconnected } from './client.js';
@@ -15,7 +15,7 @@ import {
 import { Session } from './session.js';
 import { Settings } from './settings.js';
 import { coarse } from './sidebar.js';
-import { local, tab } from './storage.js';
+import { local, outbox, tab } from './storage.js';
 import { newNonce, nickOf, userKey } from './store.js';
 import { named, t } from './strings.js';
 import { View } from './view.js';
@@ -108,6 +108,7 @@ function greeted(result) {
 /** We are somebody else now: conversations that name us move along. `asked`: the name we wanted. */
 function renamed(before, asked) {
   for (const [name, session] of [...sessions]) {
+    session.keep();
     if (!isDirect(name)) continue;
     const other = partner(name, before);
     client.unsubscribe(channelOf(name));
@@ -173,8 +174,8 @@ function start() {
   typing = new Typing(client, { self, onChange: drawFrame });
   bell = new Bell(client);
   bell.listen(self.user, rung);
-  const open = tab.get('rooms');
-  for (const room of Array.isArray(open) ? open : []) {
+  const open = tab.get('rooms') ?? local.get(`rooms.${self.owner}`);
+  for (const room of [...(Array.isArray(open) ? open : []), ...unsentRooms()]) {
     const name = nameOf(String(room));
     if (name) openSession(name);
   }
@@ -193,13 +194,12 @@ function stop() {
 
 // --- rooms -------------------------------------------------------------------------------------
 
-const outboxOf = (key) => ({
-  load() {
-    const kept = tab.get(`unsent.${key}`);
-    return Array.isArray(kept) ? kept.filter((entry) => entry?.data?.nonce) : [];
-  },
-  save: (list) => tab.set(`unsent.${key}`, list.length ? list : null),
-});
+/** Where unsent messages are kept; no name has a line break. */
+const unsentOf = (room = '') => `unsent.${self.owner}\n${room}`;
+const unsentRooms = () => local.keys(unsentOf()).map((key) => key.split('\n')[0]);
+
+/** A draft is this tab's, and the next one's. */
+const draftOf = (name) => `draft.${self.owner}\n${keyOf(name)}`;
 
 const readsOf = (key) => ({
   load: () => local.get(`read.${key}`),
@@ -210,7 +210,7 @@ function openSession(name) {
   if (sessions.has(name)) return sessions.get(name);
   const session = new Session(client, name, {
     self,
-    outbox: outboxOf(keyOf(name)),
+    outbox: outbox(() => unsentOf(`${keyOf(name)}\n`)),
     reads: readsOf(keyOf(name)),
     onChange: draw,
     onArrival: (item) => arrived(session, item),
@@ -222,7 +222,11 @@ function openSession(name) {
   return session;
 }
 
-const keepRooms = () => tab.set('rooms', [...sessions.keys()].map(keyOf));
+function keepRooms() {
+  const open = [...sessions.keys()].map(keyOf);
+  tab.set('rooms', open);
+  local.set(`rooms.${self.owner}`, open);
+}
 
 function show(name) {
   const session = openSession(name);
@@ -490,8 +494,8 @@ const view = new View({
   connectAgain: () => client?.start(),
   moved,
   drafts: {
-    load: (name) => tab.get(`draft.${keyOf(name)}`) ?? '',
-    save: (name, text) => tab.set(`draft.${keyOf(name)}`, text || null),
+    load: (name) => tab.get(draftOf(name)) ?? local.get(draftOf(name)) ?? '',
+    save: (name, text) => [tab, local].forEach((kept) => kept.set(draftOf(name), text || null)),
   },
   app,
 });
@@ -527,6 +531,9 @@ function addressChanged() {
 }
 
 addEventListener('hashchange', addressChanged);
+addEventListener('beforeunload', (event) => {
+  if ([...sessions.values()].some(({ kept }) => !kept)) event.preventDefault();
+});
 addEventListener('online', () => client?.retryNow());
 addEventListener('pageshow', () => client?.retryNow());
 document.addEventListener('visibilitychange', () => {

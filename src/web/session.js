@@ -22,7 +22,7 @@ const LOAD_PAUSE = 3_000;
 /**
  * `client`: the connection; `name`: the room's. `self`: who we are, with `nick`, `client` (our
  * id in the present connection) and `isMine(info)`. `outbox`: `{load(), save(list)}`, which keeps
- * what is unsent over a reload, and `reads`: `{load(), save(mark)}`, which keeps how far the reader has
+ * what is unsent when the page goes, and `reads`: `{load(), save(mark)}`, which keeps how far the reader has
  * read. Hooks: `onChange()`: something to draw; `onArrival(item)`: an item came that was said just
  * now or while we were away, by somebody else; `onSent()`: the server has a message of ours;
  * `onJoin(info)`: somebody came.
@@ -36,6 +36,8 @@ export class Session {
   loading = false;
   /** The last attempt to load failed. */
   loadFailed = false;
+  /** What is unsent will be there when the page comes again. */
+  kept = true;
 
   #client;
   #self;
@@ -148,6 +150,11 @@ export class Session {
     return found() || null;
   }
 
+  /** Keeps what is unsent. */
+  keep() {
+    this.kept = this.#outbox.save(this.room.unsent);
+  }
+
   /** Leaves the room. */
   leave() {
     this.#client.unsubscribe(channelOf(this.room.name));
@@ -174,7 +181,7 @@ export class Session {
   }
 
   #outboxChanged() {
-    this.#outbox.save(this.room.unsent);
+    this.keep();
     this.#hooks.onChange();
   }
 
@@ -185,8 +192,8 @@ export class Session {
     const { client, user, nick } = this.#self;
     this.room.join({ client, user, conn_info: { nick } }, true);
     this.presence.load();
-    this.#catchUp(joined.fresh);
-    this.#pump();
+    // What was sent by an earlier page, or in another tab, may be in the history.
+    this.#catchUp(joined.fresh).finally(() => this.#pump());
     this.#changed();
   }
 
@@ -257,7 +264,7 @@ export class Session {
   #publication(pub, { live }) {
     const waiting = this.room.nextPending();
     const item = this.room.publication(pub, { live });
-    if (waiting) this.#outbox.save(this.room.unsent);
+    if (waiting) this.keep();
     if (item && !item.mine) this.#arrived(item);
     this.#changed();
   }

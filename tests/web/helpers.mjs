@@ -125,10 +125,7 @@ async function fromFolder(context) {
   await context.route('**/*', (route) => answer(route).catch(unlessClosed));
 }
 
-/**
- * A window of its own: own storage, own name. `problems` collects what must not be: errors in the
- * console, uncaught exceptions, violations of the page's security policy, dialogs.
- */
+/** A window of its own: own storage, own name. */
 export async function openWindow(browser, url, options = {}) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 },
@@ -137,6 +134,14 @@ export async function openWindow(browser, url, options = {}) {
   });
   context.setDefaultTimeout(15_000);
   await fromFolder(context);
+  return openTab(context, url);
+}
+
+/**
+ * One more tab of the same browser. `problems` collects what must not be: errors in the console,
+ * uncaught exceptions, violations of the page's security policy, dialogs.
+ */
+export async function openTab(context, url) {
   const page = await context.newPage();
   page.problems = [];
   const problem = (what) => page.problems.push(what);

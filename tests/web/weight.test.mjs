@@ -30,7 +30,7 @@ afterEach(async () => {
 async function sizeOf(folder, name) {
   const styles = name === 'style.css' ? (await readdir(folder)).filter((one) => one.endsWith('.css')) : [name];
   const whole = (await Promise.all(styles.map((one) => readFile(`${folder}/${one}`, 'utf8')))).join('');
-  const slim = name.endsWith('.svg') ? whole : whole.replace(/^\s*\/\*[^]*?\*\/$/gm, '').replace(/^\s*(\/\/.*)?\n?/gm, '');
+  const slim = name.endsWith('.svg') ? whole : whole.replace(/^\s*\/\*[^]*?\*\/$/gm, '').replace(/^\s*(\/\/.*)?\n?| \/\/ .*$/gm, '');
   return gzipSync(slim, { level: 9 }).length;
 }
 
