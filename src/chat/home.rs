@@ -216,6 +216,13 @@ impl Home {
         if !kept {
             return Ordered { offset: None, change: 0 };
         }
+        // First, so that the new one takes the place and the memory of the oldest: 500 publications
+        // of many rooms are not in a cache, and each place looked at costs a miss.
+        let mut change = 0;
+        while self.history.len() >= self.options.history_size {
+            change -= self.forget_oldest() as isize;
+            self.history.shrink_to(self.options.history_size);
+        }
         let entry = Entry {
             offset: self.offset,
             time_ms: now_ms,
@@ -223,12 +230,10 @@ impl Home {
             author: author.cloned(),
             tags: tags.cloned(),
         };
-        let mut change = entry.bytes() as isize;
-        self.history_bytes += entry.bytes();
+        let bytes = entry.bytes();
+        change += bytes as isize;
+        self.history_bytes += bytes;
         self.history.push_back(entry);
-        while self.history.len() > self.options.history_size {
-            change -= self.forget_oldest() as isize;
-        }
         Ordered { offset: Some(self.offset), change }
     }
 
