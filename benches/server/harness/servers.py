@@ -40,7 +40,7 @@ PEERS = [
     ("node-ws", "node `ws`", "node-ws", ["node", "npm"], False, 1_000_000),
     ("php-select", "PHP `select` loop", "php-select", ["php"], False, 1_000),
 ]
-OURS = ["ringchat", "plain", "upgrade"]
+OURS = ["accept-loop", "ringchat", "plain", "upgrade"]
 NAMES = ["floor", *OURS, *(peer[0] for peer in PEERS)]
 
 
@@ -86,11 +86,14 @@ def call(command, folder, deadline=1800):
 
 
 def ours(programs):
-    """ringchat, in its two dialects, and what only accepts an upgrade."""
+    """ringchat, in its two dialects, and what only accepts an upgrade: ringchat, and the bare loop
+    of the system calls that this takes."""
     def command(port, workers):
         return [programs.ringchat, "--listen", f"127.0.0.1:{port}", "--workers", workers,
                 "--set", "client.command_rate_limit=0"]
     return [
+        Server("accept-loop", lambda port, _: [programs.floor, "accept", "--port", port], "echo",
+               peer=False, opens_only=True),
         Server("ringchat", command, "ringchat", peer=False, threads=True),
         Server("plain", command, "plain", peer=False, threads=True),
         Server("upgrade", lambda *where: [*command(*where), "--echo"], "echo", peer=False,

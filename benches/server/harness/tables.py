@@ -5,9 +5,10 @@ from statistics import median
 from .servers import OURS, PEERS
 
 TITLES = {"ringchat": "**ringchat**, JSON", "plain": "**ringchat**, plain text",
-          "upgrade": "**ringchat**, upgraded only"}
+          "upgrade": "**ringchat**, upgraded only",
+          "accept-loop": "a bare loop that upgrades: `accept`, `recv`, `send`"}
 TITLES |= {name: title for name, title, *_ in PEERS}
-ORDER = ["ringchat", "plain", "upgrade", *(peer[0] for peer in PEERS)]
+ORDER = ["accept-loop", "ringchat", "plain", "upgrade", *(peer[0] for peer in PEERS)]
 
 
 def good(records, kind, **same):
@@ -200,12 +201,14 @@ def sizes(records):
 def accept(records):
     """CPU per accepted connection."""
     mine = [record for record in records if record["kind"] == "accept"]
+    floor = middle(good(mine, "accept", server="accept-loop"), "cpu_us_per_connection")
     rows = [[TITLES[name], number(middle(ok, "connections")),
-             spread(ok, "cpu_us_per_connection"), spread(ok, "connections_per_s")]
+             spread(ok, "cpu_us_per_connection"),
+             ratio(middle(ok, "cpu_us_per_connection"), floor), spread(ok, "connections_per_s")]
             for name in present(mine) for ok in [good(mine, "accept", server=name)]]
     return ["Accepted, upgraded and joined (or as it says), as fast as the server takes them:", "",
-            *table(["", "connections", "server CPU per connection, us", "connections a second"],
-                   rows)]
+            *table(["", "connections", "server CPU per connection, us", "to the bare loop",
+                    "connections a second"], rows)]
 
 
 def memory(records):

@@ -14,11 +14,13 @@
 //! | `sender.rs` | the measured loop |
 //! | `dispatched.rs` | the same as operations of the server's dispatcher |
 //! | `receiver.rs` | the other end |
+//! | `accepter.rs` | the same for connections: what taking them in costs |
 //! | `system.rs` | CPU time, affinity, descriptors |
 //!
 //! The figures are only reported if every byte that was sent has arrived. Tests: beside the code,
 //! and `tests/floor.rs` against the program.
 
+mod accepter;
 mod dispatched;
 mod options;
 mod receiver;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Receive(orders)) => receiver::run(&orders),
+        Some(Command::Accept(orders)) => accepter::run(&orders),
         None => {
             if let Err(why) = cli.options.check() {
                 eprintln!("floor: {why}");

@@ -27,6 +27,17 @@ pub(crate) enum Command {
     /// The receiving process of a measurement, which starts it.
     #[command(hide = true)]
     Receive(Orders),
+    /// Accepts WebSocket connections and sends back what they say, with nothing beside the system
+    /// calls that this takes. Until it is killed.
+    Accept(Accept),
+}
+
+/// Where to accept.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Accept {
+    /// Port on 127.0.0.1.
+    #[arg(long)]
+    pub(crate) port: u16,
 }
 
 /// What to measure.

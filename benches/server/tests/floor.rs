@@ -1,7 +1,10 @@
 //! The program itself: every byte arrives, and nonsense is refused.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 fn floor(arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_floor")).args(arguments.split_whitespace()).output().unwrap()
@@ -37,6 +40,34 @@ fn every_byte_arrives() {
         assert!(number("received_bytes") >= number("deliveries") * f64::from(bytes), "{report}");
         assert!(number("rounds") >= 1.0 && number("ns_per_delivery") > 0.0, "{report}");
     }
+}
+
+#[test]
+fn a_connection_is_upgraded_and_heard() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let program = env!("CARGO_BIN_EXE_floor");
+    let mut child =
+        Command::new(program).args(["accept", "--port", &port.to_string()]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let stream = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut client = stream;
+    let request = "GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 129];
+    client.read_exact(&mut answer).unwrap();
+    assert!(answer.ends_with(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+    client.write_all(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58").unwrap();
+    let mut echo = [0; 7];
+    client.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"\x81\x05Hello");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
