@@ -116,6 +116,7 @@ function renamed(before, asked) {
     const moved = other === self.user ? null : openSession(between(self.user, other));
     if (session === current) show(moved ? moved.room.name : LOBBY);
   }
+  keepRooms();
   bell.listen(self.user, rung);
   if (self.nick !== asked) current?.room.notice('nickGiven', { wanted: named(asked), nick: named(self.nick) });
   draw();
@@ -199,7 +200,9 @@ const unsentOf = (room = '') => `unsent.${self.owner}\n${room}`;
 const unsentRooms = () => local.keys(unsentOf()).map((key) => key.split('\n')[0]);
 
 /** A draft is this tab's, and the next one's. */
-const draftOf = (name) => `draft.${self.owner}\n${keyOf(name)}`;
+const draftOf = (key) => `draft.${self.owner}\n${key}`;
+const draft = (key) => tab.get(draftOf(key)) ?? local.get(draftOf(key)) ?? '';
+const keepDraft = (key, text) => [tab, local].forEach((kept) => kept.set(draftOf(key), text || null));
 
 const readsOf = (key) => ({
   load: () => local.get(`read.${key}`),
@@ -208,10 +211,11 @@ const readsOf = (key) => ({
 
 function openSession(name) {
   if (sessions.has(name)) return sessions.get(name);
+  const key = keyOf(name); // once: it is to be the same when we have another name
   const session = new Session(client, name, {
     self,
-    outbox: outbox(() => unsentOf(`${keyOf(name)}\n`)),
-    reads: readsOf(keyOf(name)),
+    outbox: outbox(() => unsentOf(`${key}\n`)),
+    reads: readsOf(key),
     onChange: draw,
     onArrival: (item) => arrived(session, item),
     onSent: () => ringIfAway(session),
@@ -429,6 +433,14 @@ function visit(room) {
   return problem;
 }
 
+/** Wants another name; drafts go along. */
+function want(name) {
+  const begun = [...sessions.keys()].map(keyOf).map((key) => [key, draft(key)]);
+  for (const [key] of begun) keepDraft(key, '');
+  self.want(name);
+  for (const [key, text] of begun) if (text) keepDraft(key, text);
+}
+
 /** Takes another name. Resolves with the key of what is wrong with it, or null. */
 async function nick(wanted) {
   const name = wanted.trim().normalize();
@@ -437,12 +449,12 @@ async function nick(wanted) {
   const before = self.user;
   try {
     const granted = await client.rpc('nick', { nick: name });
-    self.want(name);
+    want(name);
     self.granted(granted);
   } catch (error) {
     // In a conversation between two the server lets nobody change: we come back as somebody else.
     if (!(error instanceof Disconnected) && error.code !== DENIED) return 'nameRefused';
-    self.want(name);
+    want(name);
     client.reconnect();
   }
   renamed(before, name);
@@ -494,8 +506,8 @@ const view = new View({
   connectAgain: () => client?.start(),
   moved,
   drafts: {
-    load: (name) => tab.get(draftOf(name)) ?? local.get(draftOf(name)) ?? '',
-    save: (name, text) => [tab, local].forEach((kept) => kept.set(draftOf(name), text || null)),
+    load: (name) => draft(keyOf(name)),
+    save: (name, text) => keepDraft(keyOf(name), text),
   },
   app,
 });

@@ -25,7 +25,7 @@ const nameOf = (url) => decodeURIComponent(new URL(url).hash.slice(1));
 const pending = (page, count) =>
   page.waitForFunction((wanted) => document.querySelectorAll('.row.pending').length === wanted, count);
 const keptKeys = (page) => page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith('ringchat.unsent.')));
-const roomsListed = (page) => page.$$eval('#rooms a', (links) => links.map((link) => link.getAttribute('href')));
+const roomsListed = (page) => page.$$eval('#rooms a, #directs a', (links) => links.map((link) => link.getAttribute('href')));
 
 test('what was written offline in several rooms is sent once, in order, when a new tab is opened', async () => {
   const [tea, jam] = [freshRoom(server), freshRoom(server)];
@@ -192,6 +192,32 @@ test('what waits follows its writer to another name, and goes out under no other
   assert.deepEqual(await texts(una), ['by zoe', 'by dorothy']);
   const authors = await una.$$eval('#rows .row.message .nick', (nodes) => nodes.map((node) => node.textContent));
   assert.deepEqual(authors, ['zoe', 'dorothy']);
+});
+
+test('a conversation of two, its unsent message, drafts and rooms follow their writer to another name', async () => {
+  const url = freshRoom(server);
+  const bob = await person(browser, url, 'bob');
+  const page = await person(browser, url, 'abe');
+  await page.fill('#text', 'begun by abe');
+  await page.goto(`${server.url}#@~bob`);
+  await page.waitForFunction(() => document.getElementById('room-title').textContent === 'bob');
+  await cutConnection(page);
+  await say(page, 'for bob alone');
+  await pending(page, 1);
+  await say(page, '/nick carla');
+  await page.waitForFunction(() => document.getElementById('self-nick').textContent === 'carla');
+  await pending(page, 1);
+  await page.close();
+  const again = await openTab(page.context(), url);
+  await joined(again);
+  assert.equal(await again.inputValue('#text'), 'begun by abe');
+  await bob.click('#directs a[href="#@~carla"]');
+  await hears(bob, 'for bob alone');
+  assert.equal(await bob.textContent('#room-title'), 'carla');
+  assert.deepEqual((await roomsListed(again)).sort(), [`#${nameOf(url)}`, '#@~bob'].sort());
+  await again.waitForFunction(() => !Object.keys(localStorage).some((key) => key.startsWith('ringchat.unsent.')));
+  assert.deepEqual(await again.evaluate(() => Object.keys(localStorage).filter((key) => key.includes('draft.~abe'))), []);
+  assertNoProblems(again);
 });
 
 test('a draft and the rooms that one is in are there in the next tab', async () => {
