@@ -14,8 +14,6 @@ use crate::protocol::messages::{Body, HistoryResult, Reply, SubscribeResult};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// Bytes that one room may bring in a turn before its home asks for the turn to end.
-const TURN_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of publications that one recovery or history reply may carry.
 const PAST_BYTES_MAX: usize = 256 * 1024;
 /// Ages of publications kept before those of publications that are gone are cleared out.
@@ -207,7 +205,7 @@ impl Shard {
         change += ordered.change;
         let room_max = self.settings.config.channel.history_room_max_size;
         change -= home.bound_bytes(room_max) as isize;
-        if home.turn_bytes() > TURN_BYTES_MAX {
+        if home.turn_bytes() > self.limits.room_turn {
             self.turn_full = true;
         }
         let kept = ordered.offset.map(|offset| (home.epoch, offset));

@@ -37,6 +37,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::vec;
 
 /// The time, handed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +64,9 @@ pub struct Hello {
     /// What goes out before the first frame: the answer to the upgrade.
     pub greeting: Bytes,
 }
+
+/// Bytes that one room may bring in a turn, however much may wait for a member.
+const ROOM_TURN_BYTES_MAX: usize = 256 * 1024;
 
 /// One thing that happens to a shard.
 #[derive(Debug)]
@@ -102,8 +106,8 @@ pub enum Input<'a> {
     Peer {
         /// Which shard.
         from: ShardId,
-        /// In order.
-        messages: Vec<PeerMessage>,
+        /// In order. Those that it has when the turn is full are for the next one.
+        messages: &'a mut vec::IntoIter<PeerMessage>,
     },
     /// A call of the server API; answered in [`Effects::answers`] at once.
     Api {
@@ -187,6 +191,9 @@ pub(super) struct Limits {
     pub(super) outbox: usize,
     /// Bytes queued for all connections of the shard.
     pub(super) outbox_total: usize,
+    /// Bytes that one room may bring in a turn before the turn is full: a quarter of an outbox at
+    /// most, for a member gets them all at once.
+    pub(super) room_turn: usize,
 }
 
 /// How far an orderly shutdown has come.
@@ -286,6 +293,7 @@ impl Shard {
                 outbox: settings.config.client.queue_max_size,
                 outbox_total: settings.config.client.queue_total_max_size
                     / usize::from(settings.shards),
+                room_turn: ROOM_TURN_BYTES_MAX.min(settings.config.client.queue_max_size / 4),
             },
             drain: Drain::default(),
             settings,
@@ -304,7 +312,9 @@ impl Shard {
             }
             Input::Sent { slot } => self.sent(slot, fx),
             Input::Peer { from, messages } => {
-                for message in messages {
+                while !self.turn_full
+                    && let Some(message) = messages.next()
+                {
                     self.hear(from, message, fx);
                 }
             }
@@ -378,7 +388,8 @@ impl Shard {
         ready && !draining
     }
 
-    /// Whether this turn has brought a room so much that the rest should be read in the next.
+    /// Whether this turn has brought a room so much that the rest has to wait for the next: what is
+    /// in the sockets, in the decoders and on the lanes.
     pub fn turn_full(&self) -> bool {
         self.turn_full
     }

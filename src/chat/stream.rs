@@ -190,6 +190,8 @@ impl Shard {
         for group in &mut room.groups {
             group.append(&batch.frames[group.audience.index()], batch.count);
         }
+        // More of its home's batches may be on the lane.
+        self.turn_full |= room.turn_bytes() > self.limits.room_turn;
         match room.pending {
             Pending::Due => return,
             Pending::Nothing if self.hold.is_off() => {

@@ -152,7 +152,13 @@ impl World {
         let Some(messages) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else {
             return false;
         };
-        self.step(to, Input::Peer { from: ShardId(from as u16), messages });
+        let mut messages = messages.into_iter();
+        while messages.len() > 0 {
+            if self.shards[to].turn_full() {
+                self.end_turn(to);
+            }
+            self.step(to, Input::Peer { from: ShardId(from as u16), messages: &mut messages });
+        }
         true
     }
 

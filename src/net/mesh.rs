@@ -150,7 +150,7 @@ impl Mesh {
         self.id
     }
 
-    /// What has come, and is next. Call until it says `None`.
+    /// What has come, and is next. Call until it says `None`, or again in the next turn.
     ///
     /// A control comes after every batch that was on a lane before it: who asks for something
     /// because another core has answered finds what that core had told this one until then.
@@ -203,7 +203,8 @@ impl Mesh {
     /// Whether something has come (asked before the core sleeps).
     pub fn has_work(&self) -> bool {
         let room = |p: &Peer| !p.spill.is_empty() && !p.to.is_full();
-        !self.control.is_empty()
+        self.ahead.is_some()
+            || !self.control.is_empty()
             || self.peers.iter().flatten().any(|p| !p.from.is_empty() || room(p))
     }
 }

@@ -3,6 +3,7 @@
 use super::support::*;
 use serde_json::json;
 use socket2::{Domain, Socket as RawSocket, Type};
+use std::io::Write;
 use std::net::TcpStream;
 
 const ROOM: &str = "chat:slow";
@@ -99,4 +100,34 @@ fn a_slow_reader_is_let_go_and_recovers() {
     assert_eq!(offsets, (last + 1..=sent).collect::<Vec<_>>());
     speaker.publish(ROOM, json!({"type": "message", "text": "welcome back"}));
     assert_eq!(back.publication()["offset"], sent + 1);
+}
+
+#[test]
+fn a_flood_of_short_lines_harms_nobody_who_reads() {
+    // All lines of a sender come in one read, and for a reader each is thirty times as long:
+    // together ten times of what may wait for it.
+    const LINES: u64 = 3_000;
+    let server = Server::start(&[
+        "client.queue_max_size=65536",
+        "websocket.message_size_limit=16384",
+        "presence.announce_max=0",
+        "client.command_rate_limit=0",
+    ]);
+    let mut reader = Sdk::connect(server.address);
+    reader.subscribe("chat:lobby");
+    // The mask is zero: what is sent is what is masked.
+    let lines = [&[0x81, 0x81, 0, 0, 0, 0, b'x'][..]; LINES as usize].concat();
+    // The room's home is on one core only; connections are on both.
+    let mut offset = 0;
+    for name in ["ann", "ben", "cid"] {
+        let mut flood = Plain::open(server.address, &format!("/plain?room=lobby&name={name}"));
+        flood.socket.stream().write_all(&lines).unwrap();
+        for _ in 0..LINES {
+            offset += 1;
+            assert_eq!(reader.publication()["offset"], offset);
+        }
+        // Its sender, who gets them too, is still served.
+        flood.expect(&format!("from {name}: x"));
+    }
+    assert_eq!(server.metric("ringchat_disconnects_total", &[("reason", "slow")]), 0);
 }

@@ -543,3 +543,30 @@ fn places_are_given_back_after_a_peak() {
     world.settle();
     assert!(world.take(clients[0]).iter().any(|line| line.contains(r#""data":1"#)));
 }
+
+#[test]
+fn many_batches_at_once_cut_off_nobody_who_reads() {
+    let mut world = World::new(2, |config| config.client.queue_max_size = 64 * 1024);
+    let home = world.settings.home("r").index();
+    let writer = world.client(home);
+    let readers = [world.client(home), world.client(1 - home)];
+    for client in [writer, readers[0], readers[1]] {
+        world.say(client, json!({"id": 2, "subscribe": {"channel": "r"}}));
+    }
+    world.settle();
+    // The home goes on and on while the other shard is busy.
+    let text = "x".repeat(8_000);
+    for n in 0..20 {
+        let data = json!({"n": n, "text": text});
+        world.say(writer, json!({"id": 3, "publish": {"channel": "r", "data": data}}));
+        world.end_turn(home);
+    }
+    while world.deliver(home, 1 - home) {}
+    world.settle();
+    for reader in readers {
+        assert_eq!(world.clients[reader].closed, None);
+        let got = world.take(reader);
+        let all = (0..20).all(|n| got.iter().any(|line| line.contains(&format!("\"n\":{n},"))));
+        assert!(all, "{} lines", got.len());
+    }
+}
