@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import machine, processes
+from . import machine, processes, servers
 from .processes import Failure
 from .servers import Running
 
@@ -58,23 +58,32 @@ class Bench:
         return record | {name: report[name] for name in
                          ("ns_per_delivery", "ns_per_send", "deliveries_per_s", "cpu_percent")}
 
+    def relay(self, rooms, members, window, frame_bytes):
+        """The bare `send` loop under the load of the generator, in frames of this length: what its
+        sends cost (`send_ns_per_delivery`), and all of it."""
+        record = self.closed(servers.relay(self.programs), (rooms, members), window,
+                             payload=payload_of(frame_bytes))
+        return record | {"frame_bytes": frame_bytes}
+
     # ---- a server under load
 
-    def start_generator(self, running, load, connections, rooms, senders, seconds, *more):
+    def start_generator(self, running, load, connections, rooms, senders, seconds, *more,
+                        payload=PAYLOAD):
         """Starts the generator against a running server."""
         url = f"ws://127.0.0.1:{running.port}"
         return processes.start(
             [self.programs.loadgen, "--url", url, "--dialect", running.server.dialect,
              "-c", connections, "--rooms", rooms, "--senders", senders, *load,
-             "--payload", PAYLOAD, "--server-pid", running.pid, "--duration", f"{seconds}s",
+             "--payload", payload, "--server-pid", running.pid, "--duration", f"{seconds}s",
              "--threads", 1, "--format", "json", "--quiet", *more],
             [self.generator_cpu], subprocess.PIPE, subprocess.PIPE)
 
-    def drive(self, running, load, connections, rooms, senders, *more, seconds=None):
+    def drive(self, running, load, connections, rooms, senders, *more, payload=PAYLOAD):
         """Drives a running server; returns (record, report or None)."""
-        seconds = seconds or self.seconds
+        seconds = self.seconds
         record = {"server": running.server.name, "workers": running.workers}
-        process = self.start_generator(running, load, connections, rooms, senders, seconds, *more)
+        process = self.start_generator(running, load, connections, rooms, senders, seconds, *more,
+                                       payload=payload)
         status, output, errors = processes.finish(process, 120 + 5 * seconds)
         try:
             report = json.loads(output)
@@ -83,18 +92,18 @@ class Bench:
             return record | {"verdict": "failed", "why": why}, None
         return record | figures(report), report
 
-    def closed(self, server, layout, window, workers=1):
+    def closed(self, server, layout, window, workers=1, payload=PAYLOAD):
         """A closed loop: what a delivery costs, and how many a second."""
         rooms, members = LAYOUTS[layout] if isinstance(layout, str) else layout
         return self.under_load(server, ["--closed", window], rooms, members, rooms, workers,
-                               "--allow-saturation")
+                               "--allow-saturation", payload=payload)
 
     def open(self, server, layout, rate, senders, workers, *more):
         """An open loop of `rate` messages a second."""
         rooms, members = LAYOUTS[layout]
         return self.under_load(server, ["--rate", rate], rooms, members, senders, workers, *more)
 
-    def under_load(self, server, load, rooms, members, senders, workers, *more):
+    def under_load(self, server, load, rooms, members, senders, workers, *more, payload=PAYLOAD):
         """Starts the server, drives it once, ends it."""
         too_many = refusal(server, rooms * members, workers)
         if too_many:
@@ -102,8 +111,9 @@ class Bench:
                     "why": too_many}
         try:
             with Running(server, self.cpus(workers), workers) as running:
-                record, _ = self.drive(running, load, rooms * members, rooms, senders, *more)
-                if not server.peer:
+                record, _ = self.drive(running, load, rooms * members, rooms, senders, *more,
+                                       payload=payload)
+                if server.metrics:
                     record |= sums(running.metrics())
                 return record
         except Failure as failure:
@@ -233,15 +243,22 @@ def figures(report):
     }
 
 
+def payload_of(frame_bytes):
+    """Length of the text in a frame of this length: RFC 6455 section 5.2."""
+    return frame_bytes - (2 if frame_bytes <= 127 else 4)
+
+
 def sums(metrics):
-    """What ringchat says about all of a run. The answers to joins are in it, some thousand sends
-    beside a hundred thousand or more."""
+    """What a server says about all of a run. ringchat's answers to joins are in it, some thousand
+    sends beside a hundred thousand or more."""
     def total(name):
-        return metrics.get(f"ringchat_{name}_total", metrics.get(f"ringchat_{name}", 0.0))
+        return metrics.get(f"{name}_total", metrics.get(name, 0.0))
     deliveries, sends = total("deliveries"), total("sends")
     if not deliveries or not sends:
         return {}
-    return {"batch": round(deliveries / sends, 3),
+    sending = metrics.get("sending_cpu_seconds_total")
+    more = {} if sending is None else {"send_ns_per_delivery": sending * 1e9 / deliveries}
+    return more | {"batch": round(deliveries / sends, 3),
             "bytes_per_delivery": round(total("sent_bytes") / deliveries, 2),
             "deliveries_per_turn": round(deliveries / max(total("turns"), 1.0), 1)}
 
@@ -293,9 +310,9 @@ def traced(running, path, cpu, seconds=2.0):
             return {"strace": f"strace cannot attach: {errors.strip()}"}
         time.sleep(0.01)
     begun = time.monotonic()
-    before = running.metrics()["ringchat_deliveries_total"]
+    before = running.metrics()["deliveries_total"]
     time.sleep(seconds)
-    after = running.metrics()["ringchat_deliveries_total"]
+    after = running.metrics()["deliveries_total"]
     window = time.monotonic() - begun
     strace.send_signal(signal.SIGINT)
     processes.finish(strace, 20)

@@ -7,11 +7,12 @@ from .tables import ORDER, good, middle, newest, per_million, unique
 
 WIDTH, HEIGHT = 960, 420
 LEFT, TOP, PANEL_W, PANEL_H, GAP = 70, 60, 370, 270, 90
-NAMES = {"floor": "floor (bare send)", "ringchat": "ringchat, JSON", "plain": "ringchat, plain",
+NAMES = {"floor": "floor (bare send)", "relay": "bare relay",
+         "ringchat": "ringchat, JSON", "plain": "ringchat, plain",
          "tungstenite": "tokio-tungstenite", "fastwebsockets": "fastwebsockets",
          "node-ws": "node ws", "php-select": "PHP select"}
-# Told apart without colours too: the floor is dashed, ringchat is thick.
-COLOURS = {"floor": "#666666", "ringchat": "#d1495b", "plain": "#edae49",
+# Told apart without colours too: the floors are dashed, ringchat is thick.
+COLOURS = {"floor": "#666666", "relay": "#999999", "ringchat": "#d1495b", "plain": "#edae49",
            "tungstenite": "#00798c", "fastwebsockets": "#30638e", "node-ws": "#5b8c5a",
            "php-select": "#7d5ba6"}
 
@@ -64,7 +65,7 @@ def panel(left, title, unit, lines, windows):
                'messages outstanding per sender</text>')
     for name, points in lines.items():
         path = "L".join(f"{across(w):.1f} {up(v):.1f}" for w, v in points)
-        dash = ' stroke-dasharray="5 4"' if name == "floor" else ""
+        dash = ' stroke-dasharray="5 4"' if name in ("floor", "relay") else ""
         width = 3 if name in ("ringchat", "plain") else 1.8
         colour = COLOURS[name]
         out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="{width}"'
@@ -78,7 +79,7 @@ def legend(names):
     """One line below both plots."""
     out, x, y = [], LEFT, HEIGHT - 22
     for name in names:
-        dash = ' stroke-dasharray="5 4"' if name == "floor" else ""
+        dash = ' stroke-dasharray="5 4"' if name in ("floor", "relay") else ""
         out.append(f'<path d="M{x} {y - 4}h18" stroke="{COLOURS[name]}" stroke-width="3"{dash}/>'
                    f'<text x="{x + 23}" y="{y}">{NAMES[name]}</text>')
         x += 40 + 6.4 * len(NAMES[name])

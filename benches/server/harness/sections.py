@@ -4,6 +4,7 @@ Servers take turns within each run, so that what a machine does beside the bench
 alike. A section yields nothing: it hands each record to `keep`, at once.
 """
 
+from . import servers
 from .measure import LAYOUTS, Bench
 
 ALL = ["fanout", "latency", "workers", "sizes", "accept", "memory", "syscalls"]
@@ -12,7 +13,8 @@ ALL = ["fanout", "latency", "workers", "sizes", "accept", "memory", "syscalls"]
 class Wanted:
     """What was asked for."""
 
-    def __init__(self, servers, layouts, windows, rates, runs, quick, frames, floor, connections):
+    def __init__(self, servers, layouts, windows, rates, runs, quick, frames, floor, relay,
+                 connections):
         self.servers = [server for server in servers if not server.opens_only]
         # For the section accept.
         self.all_servers = servers
@@ -25,6 +27,7 @@ class Wanted:
         # Length of a delivered frame, by server.
         self.frames = frames
         self.floor = floor
+        self.relay = relay
         self.connections = connections
 
     def ours(self):
@@ -39,6 +42,7 @@ def fanout(bench: Bench, wanted: Wanted, keep):
             for layout in wanted.layouts:
                 place = {"layout": layout, "window": window, "run": run}
                 floors(bench, wanted, LAYOUTS[layout], window, place, keep, "fanout")
+                relays(bench, wanted, LAYOUTS[layout], window, place, keep)
                 for server in wanted.servers:
                     record = bench.closed(server, layout, window)
                     keep("fanout", record | place | frame_of(wanted, server))
@@ -50,12 +54,23 @@ def frame_of(wanted, server):
     return {"frame_bytes": wanted.frames.get(server.name, server.frame_bytes)}
 
 
+def lengths(wanted):
+    """Each length of frame that a server of this run has."""
+    return sorted({frame_of(wanted, server)["frame_bytes"] for server in wanted.servers}) or [132]
+
+
 def floors(bench, wanted, layout, window, place, keep, section):
-    """The floor for each length of frame that a server of this run has."""
+    """The floor for each length of frame."""
     if wanted.floor:
-        lengths = {frame_of(wanted, server)["frame_bytes"] for server in wanted.servers}
-        for length in sorted(lengths) or [132]:
+        for length in lengths(wanted):
             keep(section, bench.floor(*layout, window, length) | place)
+
+
+def relays(bench, wanted, layout, window, place, keep):
+    """The floor under the load of the generator, for each length of frame."""
+    if wanted.relay:
+        for length in lengths(wanted):
+            keep("fanout", bench.relay(*layout, window, length) | place)
 
 
 def real_batch(bench, wanted, layout, window, record, place, keep):
@@ -86,7 +101,8 @@ def latency(bench, wanted, keep):
     """From due to received, under a load that does not wait for the server."""
     for run in range(1, wanted.runs + 1):
         for name, (layout, rate, senders) in loads(wanted).items():
-            for server in wanted.servers:
+            floor = [servers.relay(bench.programs)] if wanted.relay else []
+            for server in floor + wanted.servers:
                 for workers in (1, 2) if server.threads else (1,):
                     if workers > len(bench.server_cpus):
                         continue

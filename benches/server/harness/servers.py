@@ -31,6 +31,8 @@ class Server:
     # It joins no rooms: only what opening costs is measured of it.
     opens_only: bool = False
     frame_bytes: int = RAW_FRAME_BYTES
+    # What the names of its metrics begin with, if it has any.
+    metrics: str = ""
 
 
 # name, title, folder, tools, can use two cores, most clients. In the order of the table.
@@ -41,7 +43,7 @@ PEERS = [
     ("php-select", "PHP `select` loop", "php-select", ["php"], False, 1_000),
 ]
 OURS = ["accept-loop", "ringchat", "plain", "upgrade"]
-NAMES = ["floor", *OURS, *(peer[0] for peer in PEERS)]
+NAMES = ["floor", "relay", *OURS, *(peer[0] for peer in PEERS)]
 
 
 class Programs:
@@ -94,11 +96,17 @@ def ours(programs):
     return [
         Server("accept-loop", lambda port, _: [programs.floor, "accept", "--port", port], "echo",
                peer=False, opens_only=True),
-        Server("ringchat", command, "ringchat", peer=False, threads=True),
-        Server("plain", command, "plain", peer=False, threads=True),
+        Server("ringchat", command, "ringchat", peer=False, threads=True, metrics="ringchat"),
+        Server("plain", command, "plain", peer=False, threads=True, metrics="ringchat"),
         Server("upgrade", lambda *where: [*command(*where), "--echo"], "echo", peer=False,
                opens_only=True),
     ]
+
+
+def relay(programs):
+    """The floor under the load of the generator: `recv` and `send`, and next to nothing else."""
+    return Server("relay", lambda port, _: [programs.floor, "relay", "--port", port],
+                  peer=False, metrics="relay")
 
 
 def peers(folder, scratch, wanted, say):
@@ -185,23 +193,23 @@ class Running:
         return self.process.pid
 
     def metrics(self):
-        """Sums over the workers, by name. Only of ringchat."""
+        """Sums over the workers, by name; without what all names of this server begin with."""
         url = f"http://127.0.0.1:{self.port}/metrics"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
-                return parse_metrics(answer.read().decode())
+                return parse_metrics(answer.read().decode(), self.server.metrics)
         except OSError as error:
             raise Failure(f"{url}: {error}") from None
 
 
-def parse_metrics(text):
-    """`{name: sum over all labels}` of OpenMetrics text."""
+def parse_metrics(text, prefix):
+    """`{name: sum over all labels}` of OpenMetrics text, without the prefix of the names."""
     sums = {}
     for line in text.splitlines():
         if not line or line.startswith("#"):
             continue
         name, _, value = line.rpartition(" ")
-        name = name.split("{", 1)[0]
+        name = name.split("{", 1)[0].removeprefix(f"{prefix}_")
         try:
             sums[name] = sums.get(name, 0.0) + float(value)
         except ValueError:

@@ -6,9 +6,12 @@ from .servers import OURS, PEERS
 
 TITLES = {"ringchat": "**ringchat**, JSON", "plain": "**ringchat**, plain text",
           "upgrade": "**ringchat**, upgraded only",
-          "accept-loop": "a bare loop that upgrades: `accept`, `recv`, `send`"}
+          "accept-loop": "a bare loop that upgrades: `accept`, `recv`, `send`",
+          "relay": "a bare relay: `recv`, `send`"}
+# Part of what the relay does.
+SENDS = "bare `send` under the generator's load"
 TITLES |= {name: title for name, title, *_ in PEERS}
-ORDER = ["accept-loop", "ringchat", "plain", "upgrade", *(peer[0] for peer in PEERS)]
+ORDER = ["relay", "accept-loop", "ringchat", "plain", "upgrade", *(peer[0] for peer in PEERS)]
 
 
 def good(records, kind, **same):
@@ -74,8 +77,11 @@ def fanout(records):
     at = lambda server, column, **more: good(mine, "fanout", server=server, layout=column[0],
                                              window=column[1], **more)
     cost = lambda *place, **more: middle(at(*place, **more), "ns_per_delivery")
-    names, lengths = present(mine), sorted(unique(good(mine, "fanout", server="floor"),
-                                                  "frame_bytes"))
+    names = [name for name in present(mine) if name != "relay"]
+    floors = {name: sorted(unique(good(mine, "fanout", server=name), "frame_bytes"))
+              for name in ("floor", "relay")}
+    below = lambda column, name, what="ns_per_delivery": middle(
+        at("relay", column, frame_bytes=length[name]), what)
     length = {name: middle([r for r in mine if r["server"] == name], "frame_bytes")
               for name in names}
     peers = [name for name in names if name not in OURS]
@@ -84,7 +90,12 @@ def fanout(records):
 
     rows = [[f"the floor: bare `send`, {frame} B"]
             + [spread(at("floor", column, frame_bytes=frame), "ns_per_delivery")
-               for column in columns] for frame in lengths]
+               for column in columns] for frame in floors["floor"]]
+    rows += [[f"{title}, {frame} B"]
+             + [spread(at("relay", column, frame_bytes=frame), what) for column in columns]
+             for title, what in ((SENDS, "send_ns_per_delivery"),
+                                 (TITLES["relay"], "ns_per_delivery"))
+             for frame in floors["relay"]]
     rows += [[f"{TITLES[name]}, {length[name]:.0f} B"]
              + [spread(at(name, column), "ns_per_delivery") for column in columns]
              for name in names]
@@ -96,6 +107,12 @@ def fanout(records):
         rows.append([f"{TITLES[name]}: to the floor"] + [
             ratio(cost(name, column), cost("floor", column, frame_bytes=length[name]))
             for column in columns])
+        if floors["relay"]:
+            rows.append([f"{TITLES[name]}: to `send` under the same load"] + [
+                ratio(cost(name, column), below(column, name, "send_ns_per_delivery"))
+                for column in columns])
+            rows.append([f"{TITLES[name]}: to the bare relay"] + [
+                ratio(cost(name, column), below(column, name)) for column in columns])
         if name in OURS:
             if peers:
                 rows.append([f"{TITLES[name]}: to the best peer"] + [

@@ -3,7 +3,7 @@
 import unittest
 
 from . import tables
-from .measure import parse_strace, reason, sums
+from .measure import parse_strace, payload_of, reason, sums
 from .servers import parse_metrics
 
 
@@ -59,6 +59,21 @@ class FanOut(unittest.TestCase):
         self.assertEqual(row(lines, "**ringchat**, JSON: to the floor at that"), ["1.25"])
         self.assertEqual(row(lines, "node `ws`: to the floor"), ["4.40"])
 
+    def test_the_relay_of_the_same_length_is_what_counts(self):
+        records = [record("relay", ns, send_ns_per_delivery=send, frame_bytes=length)
+                   for ns, send, length in ((110, 100, 132), (210, 200, 190))]
+        records += [record("ringchat", 220, frame_bytes=190), record("tungstenite", 121)]
+        lines = tables.fanout(records)
+        self.assertEqual(row(lines, "bare `send` under the generator's load, 190 B"), ["200"])
+        self.assertEqual(row(lines, "a bare relay: `recv`, `send`, 132 B"), ["110"])
+        mine, theirs = "**ringchat**, JSON", "tokio-tungstenite, feed + flush"
+        self.assertEqual(row(lines, f"{mine}: to `send` under the same load"), ["1.10"])
+        self.assertEqual(row(lines, f"{mine}: to the bare relay"), ["1.05"])
+        self.assertEqual(row(lines, f"{theirs}: to the bare relay"), ["1.10"])
+        # It is no peer to be better than.
+        self.assertEqual(row(lines, f"{mine}: to the best peer"), ["1.82"])
+        self.assertEqual([line for line in lines if "relay: to" in line and "a bare" in line], [])
+
     def test_refused_runs_do_not_count_and_are_named(self):
         records = [record("ringchat", 100), record("ringchat", 1, verdict="failed") |
                    {"why": "missing 7"}]
@@ -80,10 +95,19 @@ class Sources(unittest.TestCase):
         text = ("# HELP x y\nringchat_sends_total{shard=\"0\"} 10\n"
                 "ringchat_sends_total{shard=\"1\"} 30\nringchat_deliveries_total 80\n"
                 "ringchat_sent_bytes_total 16000\nringchat_turns_total 4\n# EOF\n")
-        got = sums(parse_metrics(text))
+        got = sums(parse_metrics(text, "ringchat"))
         self.assertEqual(got, {"batch": 2.0, "bytes_per_delivery": 200.0,
                                "deliveries_per_turn": 20.0})
         self.assertEqual(sums({}), {})
+        text = ("relay_deliveries_total 80\nrelay_sends_total 40\nrelay_sent_bytes_total 160\n"
+                "relay_turns_total 8\nrelay_sending_cpu_seconds_total 0.000004\n")
+        self.assertEqual(sums(parse_metrics(text, "relay")),
+                         {"batch": 2.0, "bytes_per_delivery": 2.0, "deliveries_per_turn": 10.0,
+                          "send_ns_per_delivery": 50.0})
+
+    def test_payloads_fill_their_frames(self):
+        self.assertEqual([payload_of(length) for length in (2, 127, 130, 132, 255)],
+                         [0, 125, 126, 128, 251])
 
     def test_strace(self):
         text = ("% time     seconds  usecs/call     calls    errors syscall\n"

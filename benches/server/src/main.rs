@@ -14,16 +14,20 @@
 //! | `sender.rs` | the measured loop |
 //! | `dispatched.rs` | the same as operations of the server's dispatcher |
 //! | `receiver.rs` | the other end |
-//! | `accepter.rs` | the same for connections: what taking them in costs |
+//! | `bare.rs` | a server of bare system calls, for the two below |
+//! | `echo.rs` | the same for connections: what taking them in costs |
+//! | `relay.rs` | the same under the generator's load: what a relay's sends and all of it cost |
 //! | `system.rs` | CPU time, affinity, descriptors |
 //!
 //! The figures are only reported if every byte that was sent has arrived. Tests: beside the code,
 //! and `tests/floor.rs` against the program.
 
-mod accepter;
+mod bare;
 mod dispatched;
+mod echo;
 mod options;
 mod receiver;
+mod relay;
 mod rounds;
 mod sender;
 mod system;
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Receive(orders)) => receiver::run(&orders),
-        Some(Command::Accept(orders)) => accepter::run(&orders),
+        Some(Command::Accept(serve)) => bare::serve(serve.port, &mut echo::Echo),
+        Some(Command::Relay(serve)) => bare::serve(serve.port, &mut relay::Relay::default()),
         None => {
             if let Err(why) = cli.options.check() {
                 eprintln!("floor: {why}");

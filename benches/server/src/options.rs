@@ -29,12 +29,15 @@ pub(crate) enum Command {
     Receive(Orders),
     /// Accepts WebSocket connections and sends back what they say, with nothing beside the system
     /// calls that this takes. Until it is killed.
-    Accept(Accept),
+    Accept(Serve),
+    /// Sends each text to everybody who asked for the same path, with nothing beside the system calls
+    /// that this takes. `GET /metrics` says what the sends cost. Until it is killed.
+    Relay(Serve),
 }
 
-/// Where to accept.
+/// Where to serve.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Accept {
+pub(crate) struct Serve {
     /// Port on 127.0.0.1.
     #[arg(long)]
     pub(crate) port: u16,

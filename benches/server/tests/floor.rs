@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 fn floor(arguments: &str) -> Output {
@@ -42,32 +42,95 @@ fn every_byte_arrives() {
     }
 }
 
+/// A server of this program; ends with the test.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(kind: &str) -> Server {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let program = env!("CARGO_BIN_EXE_floor");
+        let child =
+            Command::new(program).args([kind, "--port", &port.to_string()]).spawn().unwrap();
+        Server { child, port }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let stream = loop {
+            match TcpStream::connect(("127.0.0.1", self.port)) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// A WebSocket to this path.
+    fn open(&self, path: &str) -> TcpStream {
+        let mut client = self.connect();
+        let head =
+            format!("GET {path} HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+        client.write_all(head.as_bytes()).unwrap();
+        assert!(read(&mut client, 129).ends_with(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(client: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    client.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+const MASKED_HELLO: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+const HELLO: &[u8] = b"\x81\x05Hello";
+
 #[test]
 fn a_connection_is_upgraded_and_heard() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let program = env!("CARGO_BIN_EXE_floor");
-    let mut child =
-        Command::new(program).args(["accept", "--port", &port.to_string()]).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let stream = loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => break stream,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-    };
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut client = stream;
-    let request = "GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    client.write_all(request.as_bytes()).unwrap();
-    let mut answer = [0; 129];
-    client.read_exact(&mut answer).unwrap();
-    assert!(answer.ends_with(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
-    client.write_all(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58").unwrap();
-    let mut echo = [0; 7];
-    client.read_exact(&mut echo).unwrap();
-    assert_eq!(&echo, b"\x81\x05Hello");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let server = Server::start("accept");
+    let mut client = server.open("/");
+    client.write_all(MASKED_HELLO).unwrap();
+    assert_eq!(read(&mut client, 7), HELLO);
+}
+
+#[test]
+fn a_relay_sends_to_its_room_and_counts() {
+    let server = Server::start("relay");
+    let [mut ann, mut ben, mut other] = ["/a", "/a", "/b"].map(|path| server.open(path));
+    // In two pieces: the first is no whole frame.
+    ann.write_all(&MASKED_HELLO[..4]).unwrap();
+    other.write_all(MASKED_HELLO).unwrap();
+    assert_eq!(read(&mut other, 7), HELLO);
+    ann.write_all(&MASKED_HELLO[4..]).unwrap();
+    for client in [&mut ann, &mut ben] {
+        assert_eq!(read(client, 7), HELLO);
+    }
+    // Who breaks the protocol goes, and the room is served without it.
+    ben.write_all(b"\x81\x05Hello").unwrap();
+    assert_eq!(ben.read(&mut [0]).unwrap(), 0);
+    ann.write_all(&[MASKED_HELLO, MASKED_HELLO].concat()).unwrap();
+    assert_eq!(read(&mut ann, 14), HELLO.repeat(2));
+
+    let mut asking = server.connect();
+    asking.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let mut page = String::new();
+    asking.read_to_string(&mut page).unwrap();
+    for line in ["relay_deliveries_total 5\n", "relay_sent_bytes_total 35\n"] {
+        assert!(page.contains(line), "{page}");
+    }
+    let seconds = page.split("relay_sending_cpu_seconds_total ").nth(1).unwrap();
+    assert!(seconds.trim().parse::<f64>().unwrap() > 0.0, "{page}");
 }
 
 #[test]
