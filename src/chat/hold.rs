@@ -12,8 +12,8 @@ use std::time::Duration;
 /// Bytes of one room at which waiting gains nothing any more: a send of 64 KiB costs what its
 /// bytes cost, and a longer one only makes the turn longer.
 const ROOM_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of all rooms together, no more than one room may bring in a turn. A member may be in all
-/// of them, and then they reach its outbox at once.
+/// Bytes of all rooms together, no more than fill a turn. A member may be in all of them, and then
+/// they reach its outbox at once.
 const BYTES_MAX: usize = 256 * 1024;
 
 /// The rooms whose publications are held back.

@@ -201,13 +201,12 @@ impl Shard {
             }
             _ => {}
         }
+        let before = home.turn_bytes();
         let ordered = home.publish(now.unix_ms, new);
+        self.turn_bytes += home.turn_bytes() - before;
         change += ordered.change;
         let room_max = self.settings.config.channel.history_room_max_size;
         change -= home.bound_bytes(room_max) as isize;
-        if home.turn_bytes() > self.limits.room_turn {
-            self.turn_full = true;
-        }
         let kept = ordered.offset.map(|offset| (home.epoch, offset));
         self.metrics.publications.inc();
         self.history_bytes = self.history_bytes.saturating_add_signed(change);

@@ -65,8 +65,9 @@ pub struct Hello {
     pub greeting: Bytes,
 }
 
-/// Bytes that one room may bring in a turn, however much may wait for a member.
-const ROOM_TURN_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of publications that fill a turn, however much may wait for a member: with what was read
+/// and what is sent they stay in a core's cache.
+const TURN_BYTES_MAX: usize = 256 * 1024;
 
 /// One thing that happens to a shard.
 #[derive(Debug)]
@@ -191,9 +192,9 @@ pub(super) struct Limits {
     pub(super) outbox: usize,
     /// Bytes queued for all connections of the shard.
     pub(super) outbox_total: usize,
-    /// Bytes that one room may bring in a turn before the turn is full: a quarter of an outbox at
-    /// most, for a member gets them all at once.
-    pub(super) room_turn: usize,
+    /// Bytes of publications that fill a turn: a quarter of an outbox at most, for a member of all
+    /// the rooms gets them all at once.
+    pub(super) turn: usize,
 }
 
 /// How far an orderly shutdown has come.
@@ -239,7 +240,7 @@ pub struct Shard {
     pub(super) fired: Vec<u64>,
     pub(super) writable: VecDeque<u32>,
     pub(super) outbox_bytes: usize,
-    pub(super) turn_full: bool,
+    pub(super) turn_bytes: usize,
     pub(super) reading_suspended: bool,
     /// The frame that was encoded last.
     pub(super) encoded: BytesMut,
@@ -286,14 +287,14 @@ impl Shard {
             fired: Vec::new(),
             writable: VecDeque::new(),
             outbox_bytes: 0,
-            turn_full: false,
+            turn_bytes: 0,
             reading_suspended: false,
             encoded: BytesMut::new(),
             limits: Limits {
                 outbox: settings.config.client.queue_max_size,
                 outbox_total: settings.config.client.queue_total_max_size
                     / usize::from(settings.shards),
-                room_turn: ROOM_TURN_BYTES_MAX.min(settings.config.client.queue_max_size / 4),
+                turn: TURN_BYTES_MAX.min(settings.config.client.queue_max_size / 4),
             },
             drain: Drain::default(),
             settings,
@@ -312,7 +313,7 @@ impl Shard {
             }
             Input::Sent { slot } => self.sent(slot, fx),
             Input::Peer { from, messages } => {
-                while !self.turn_full
+                while !self.turn_full()
                     && let Some(message) = messages.next()
                 {
                     self.hear(from, message, fx);
@@ -388,10 +389,10 @@ impl Shard {
         ready && !draining
     }
 
-    /// Whether this turn has brought a room so much that the rest has to wait for the next: what is
-    /// in the sockets, in the decoders and on the lanes.
+    /// Whether this turn has brought so much that the rest has to wait for the next: what is in the
+    /// sockets, in the decoders and on the lanes.
     pub fn turn_full(&self) -> bool {
-        self.turn_full
+        self.turn_bytes > self.limits.turn
     }
 
     /// Tells the shard that its worker reads no client socket for now (a lane is full): answers to
@@ -426,7 +427,7 @@ impl Shard {
             self.tell_all(Barrier::Publications, fx);
         }
         self.flush_rooms(fx);
-        self.turn_full = false;
+        self.turn_bytes = 0;
         self.metrics.nonces_forgotten.set(self.nonces.forgotten);
         self.metrics.idempotency_keys_forgotten.set(self.idempotency.forgotten);
         self.metrics.outbox_bytes.set(self.outbox_bytes as u64);

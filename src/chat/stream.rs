@@ -191,7 +191,7 @@ impl Shard {
             group.append(&batch.frames[group.audience.index()], batch.count);
         }
         // More of its home's batches may be on the lane.
-        self.turn_full |= room.turn_bytes() > self.limits.room_turn;
+        self.turn_bytes += batch.frames.iter().map(Bytes::len).sum::<usize>();
         match room.pending {
             Pending::Due => return,
             Pending::Nothing if self.hold.is_off() => {

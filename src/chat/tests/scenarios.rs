@@ -545,28 +545,35 @@ fn places_are_given_back_after_a_peak() {
 }
 
 #[test]
-fn many_batches_at_once_cut_off_nobody_who_reads() {
-    let mut world = World::new(2, |config| config.client.queue_max_size = 64 * 1024);
-    let home = world.settings.home("r").index();
-    let writer = world.client(home);
-    let readers = [world.client(home), world.client(1 - home)];
-    for client in [writer, readers[0], readers[1]] {
-        world.say(client, json!({"id": 2, "subscribe": {"channel": "r"}}));
-    }
-    world.settle();
-    // The home goes on and on while the other shard is busy.
-    let text = "x".repeat(8_000);
-    for n in 0..20 {
-        let data = json!({"n": n, "text": text});
-        world.say(writer, json!({"id": 3, "publish": {"channel": "r", "data": data}}));
-        world.end_turn(home);
-    }
-    while world.deliver(home, 1 - home) {}
-    world.settle();
-    for reader in readers {
-        assert_eq!(world.clients[reader].closed, None);
-        let got = world.take(reader);
-        let all = (0..20).all(|n| got.iter().any(|line| line.contains(&format!("\"n\":{n},"))));
-        assert!(all, "{} lines", got.len());
+fn much_at_once_cuts_off_nobody_who_reads() {
+    // All in one room, or in a room each.
+    for rooms in [1, 20] {
+        let mut world = World::new(2, |config| config.client.queue_max_size = 64 * 1024);
+        let home = world.settings.home("r").index();
+        let same = |room: &String| world.settings.home(room).index() == home;
+        let rooms: Vec<_> = (0..).map(|n| format!("r{n}")).filter(same).take(rooms).collect();
+        let writer = world.client(home);
+        let readers = [world.client(home), world.client(1 - home)];
+        for client in [writer, readers[0], readers[1]] {
+            for room in &rooms {
+                world.say(client, json!({"id": 2, "subscribe": {"channel": room}}));
+            }
+        }
+        world.settle();
+        // The home goes on and on while the other shard is busy.
+        let text = "x".repeat(8_000);
+        for (n, room) in (0..20).zip(rooms.iter().cycle()) {
+            let data = json!({"n": n, "text": text});
+            world.say(writer, json!({"id": 3, "publish": {"channel": room, "data": data}}));
+            world.end_turn(home);
+        }
+        while world.deliver(home, 1 - home) {}
+        world.settle();
+        for reader in readers {
+            assert_eq!(world.clients[reader].closed, None);
+            let got = world.take(reader);
+            let came = |n| got.iter().any(|line| line.contains(&format!("\"n\":{n},")));
+            assert!((0..20).all(came), "{} lines, {} rooms", got.len(), rooms.len());
+        }
     }
 }
