@@ -3,30 +3,19 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, afterEach, before, test } from 'node:test';
-import { WITH_TOKENS, assertNoProblems, cutConnection, enter, freshRoom, hears, launch, openWindow, person, say, startServer } from './helpers.mjs';
+import { after, before, test } from 'node:test';
+import { WITH_TOKENS, assertNoProblems, browser, cutConnection, enter, freshRoom, hears, openWindow, person, say, server, stage, startServer } from './helpers.mjs';
 
-let browser;
-let server;
+stage();
 let closed;
 let axe;
 
 before(async () => {
   axe = await readFile(new URL(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
-  browser = await launch();
-  server = await startServer();
   closed = await startServer({ args: WITH_TOKENS });
 });
 
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-  await closed?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+after(() => closed?.kill());
 
 /** Fails for every serious finding; says the others. */
 async function audit(page, what) {

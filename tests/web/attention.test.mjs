@@ -1,25 +1,10 @@
 // Asking for attention: title, favicon, desktop notifications, the sound.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, freshRoom, hears, joined, launch, openWindow, enter, person, say, startServer } from './helpers.mjs';
+import { test } from 'node:test';
+import { assertNoProblems, browser, enter, freshRoom, hears, joined, openWindow, person, say, server, stage } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 /** Runs in the page, before it: a browser that lets us notify, and a loudspeaker; both only count. */
 function instruments(permission) {

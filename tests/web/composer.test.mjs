@@ -1,25 +1,10 @@
 // Where one writes: completion, drafts, long pastes, what failed and is tried again.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, freshRoom, hears, joined, launch, person, say, screenshot, startServer, texts } from './helpers.mjs';
+import { test } from 'node:test';
+import { assertNoProblems, browser, freshRoom, hears, joined, person, say, screenshot, server, stage, texts } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 test('Tab completes names, one after another, and leaves the field when there is nothing to complete', async () => {
   const url = freshRoom(server);

@@ -1,25 +1,10 @@
 // Conversations between two people: they reach who is there, who comes later, and nobody else.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { WITH_TOKENS, assertNoProblems, freshRoom, hears, joined, launch, openWindow, person, say, startServer, texts, tokenFor } from './helpers.mjs';
+import { test } from 'node:test';
+import { WITH_TOKENS, assertNoProblems, browser, freshRoom, hears, joined, openWindow, person, say, server, stage, startServer, texts, tokenFor } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer({ args: ['--set', 'presence.grace=200ms', '--set', 'client.nick_grace=1s'] });
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage({ args: ['--set', 'presence.grace=200ms', '--set', 'client.nick_grace=1s'] });
 
 const inRoom = async (page, title) => {
   await page.waitForFunction((wanted) => document.getElementById('room-title').textContent === wanted, title);

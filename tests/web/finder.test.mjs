@@ -1,25 +1,10 @@
 // Rooms: the side bar, mention badges, the browser of public rooms, the quick switcher, topics.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, burst, hears, joined, launch, person, say, startServer } from './helpers.mjs';
+import { test } from 'node:test';
+import { assertNoProblems, browser, burst, hears, joined, person, say, server, stage } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 const inRoom = async (page, title) => {
   await page.waitForFunction((wanted) => document.getElementById('room-title').textContent === wanted, title);

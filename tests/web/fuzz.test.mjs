@@ -3,27 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, freshRoom, hears, launch, person, say, screenshot, startServer } from './helpers.mjs';
+import { test } from 'node:test';
+import { assertNoProblems, browser, freshRoom, hears, person, say, screenshot, server, stage } from './helpers.mjs';
 
 const KEY = 'a key for tests, of no use anywhere else';
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  const settings = [`client.token.hmac_secret_key=${KEY}`, 'client.allow_guests=true'];
-  server = await startServer({ args: settings.flatMap((one) => ['--set', one]) });
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage({ args: ['--set', `client.token.hmac_secret_key=${KEY}`, '--set', 'client.allow_guests=true'] });
 
 /** A token for a user of whom others see `info`. */
 function token(sub, info) {

@@ -11,6 +11,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { basename, dirname, extname, join } from 'node:path';
+import { after, afterEach, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -77,6 +78,25 @@ export function launch() {
       // A page that a test hands out has no address: Chromium would not let it connect to ours.
       ...(process.env.RINGCHAT_WEB ? ['--disable-features=LocalNetworkAccessChecks'] : []),
     ],
+  });
+}
+
+/** The browser and the server of a file of tests, once it has asked for them. */
+export let browser;
+export let server;
+
+/** A browser and a server for all tests of the file; after each its windows are closed. */
+export function stage(options) {
+  before(async () => {
+    browser = await launch();
+    server = await startServer(options);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.kill();
+  });
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close();
   });
 }
 

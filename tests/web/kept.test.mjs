@@ -1,25 +1,10 @@
 // What the page keeps when its tab is closed: what was not sent, drafts, the rooms that one is in.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { REFUSED, assertNoProblems, burst, cutConnection, freshRoom, hears, joined, launch, openTab, person, say, startServer, texts } from './helpers.mjs';
+import { test } from 'node:test';
+import { REFUSED, assertNoProblems, browser, burst, cutConnection, freshRoom, hears, joined, openTab, person, say, server, stage, startServer, texts } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 const nameOf = (url) => decodeURIComponent(new URL(url).hash.slice(1));
 const pending = (page, count) =>

@@ -1,25 +1,10 @@
 // The log of the chat page: where the reader stands in it, and many messages.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, burst, freshRoom, hears, joined, launch, person, say, screenshot, startServer, texts } from './helpers.mjs';
+import { test } from 'node:test';
+import { assertNoProblems, browser, burst, freshRoom, hears, joined, person, say, screenshot, server, stage, texts } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 test('the log keeps to the end only for who is there, and counts what is new', async () => {
   const url = freshRoom(server);

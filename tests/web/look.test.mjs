@@ -1,25 +1,10 @@
 // How the chat page looks and is read: contrast, motion, language, screenshots.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, burst, cutConnection, enter, freshRoom, hears, joined, launch, lowContrast, openWindow, person, say, screenshot, startServer } from './helpers.mjs';
+import { test } from 'node:test';
+import { assertNoProblems, browser, burst, cutConnection, enter, freshRoom, hears, joined, lowContrast, openWindow, person, say, screenshot, server, stage } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 test('every text has contrast, in light and in dark', async () => {
   for (const colorScheme of ['light', 'dark']) {

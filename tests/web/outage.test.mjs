@@ -1,25 +1,10 @@
 // The chat page while the connection or the server is gone: nothing is lost, nothing doubled.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { REFUSED, assertNoProblems, burst, cutConnection, freshRoom, hears, joined, launch, person, say, screenshot, startServer, texts } from './helpers.mjs';
+import { test } from 'node:test';
+import { REFUSED, assertNoProblems, browser, burst, cutConnection, freshRoom, hears, joined, person, say, screenshot, server, stage, startServer, texts } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 test('nothing is lost and nothing doubled when the server is restarted in mid-conversation', async () => {
   let own = await startServer();

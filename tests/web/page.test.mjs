@@ -1,25 +1,10 @@
 // The chat page in a browser, against the real server: talking, names, rooms, the keyboard.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { assertNoProblems, freshRoom, hears, joined, launch, openWindow, person, say, startServer, texts } from './helpers.mjs';
+import { test } from 'node:test';
+import { assertNoProblems, browser, freshRoom, hears, joined, openWindow, person, say, server, stage, texts } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 test('two windows chat: pending, sent, joins, leaves', async () => {
   const url = freshRoom(server);

@@ -1,25 +1,10 @@
 // Who is here, who went, who is typing; rooms that are too large for a list.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { REFUSED, assertNoProblems, cutConnection, freshRoom, hears, joined, launch, person, say, startServer } from './helpers.mjs';
+import { test } from 'node:test';
+import { REFUSED, assertNoProblems, browser, cutConnection, freshRoom, hears, joined, person, say, server, stage } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer({ args: ['--set', 'presence.grace=200ms'] });
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage({ args: ['--set', 'presence.grace=200ms'] });
 
 /** Waits until the list says exactly this. */
 const lists = (page, names, rest = ':not(.away)') =>

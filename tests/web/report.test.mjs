@@ -7,25 +7,14 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { assertNoProblems, launch, loadgen, lowContrast, openWindow, screenshot, startServer } from './helpers.mjs';
+import { assertNoProblems, browser, loadgen, lowContrast, openWindow, screenshot, server, stage } from './helpers.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'report-'));
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer({ args: ['--set', 'client.command_rate_limit=0'] });
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-  rmSync(folder, { recursive: true });
-});
+stage({ args: ['--set', 'client.command_rate_limit=0'] });
+after(() => rmSync(folder, { recursive: true }));
 
 /** Runs the generator and returns the page it wrote, as a URL. Its figures may be its own here. */
 async function page(name, args) {

@@ -1,25 +1,10 @@
 // Searching a room: what is loaded, and what its history still has.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { REFUSED, assertNoProblems, burst, cutConnection, freshRoom, hears, joined, launch, person, say, screenshot, startServer } from './helpers.mjs';
+import { test } from 'node:test';
+import { REFUSED, assertNoProblems, browser, burst, cutConnection, freshRoom, hears, joined, person, say, screenshot, server, stage } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 const found = (page) => page.$$eval('#search-found .text', (all) => all.map((one) => one.textContent));
 

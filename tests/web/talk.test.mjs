@@ -2,25 +2,10 @@
 // by key; mentions, code, emoji; slash commands.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { REFUSED, assertNoProblems, cutConnection, freshRoom, hears, joined, launch, lowContrast, person, say, screenshot, startServer, texts } from './helpers.mjs';
+import { test } from 'node:test';
+import { REFUSED, assertNoProblems, browser, cutConnection, freshRoom, hears, joined, lowContrast, person, say, screenshot, server, stage, texts } from './helpers.mjs';
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 const row = (page, text) => page.locator('#rows .row', { has: page.locator('.text', { hasText: text }) }).last();
 

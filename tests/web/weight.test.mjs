@@ -2,29 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { assertNoProblems, enter, freshRoom, hears, launch, openWindow, person, say, startServer } from './helpers.mjs';
+import { assertNoProblems, browser, enter, freshRoom, hears, openWindow, person, say, server, stage } from './helpers.mjs';
 
 /** Bytes of the page, compressed. */
 const BYTES_MAX = 60_000;
 
-let browser;
-let server;
-
-before(async () => {
-  browser = await launch();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+stage();
 
 /** A file of a folder as the server would send it (src/http/slim.rs): its size. */
 async function sizeOf(folder, name) {
