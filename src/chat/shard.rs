@@ -192,8 +192,8 @@ pub(super) struct Limits {
     pub(super) outbox: usize,
     /// Bytes queued for all connections of the shard.
     pub(super) outbox_total: usize,
-    /// Bytes of publications that fill a turn: a quarter of an outbox at most, for a member of all
-    /// the rooms gets them all at once.
+    /// Bytes of publications that fill a turn, from the lanes and then from connections: a quarter of
+    /// an outbox at most, for a member of all the rooms gets both, and a batch more, at once.
     pub(super) turn: usize,
 }
 
@@ -393,6 +393,12 @@ impl Shard {
     /// sockets, in the decoders and on the lanes.
     pub fn turn_full(&self) -> bool {
         self.turn_bytes > self.limits.turn
+    }
+
+    /// What is on the lanes has been heard as far as the turn bears it. What connections bring counts
+    /// anew: no load of other cores may keep this one from reading its own.
+    pub fn lanes_heard(&mut self) {
+        self.turn_bytes = 0;
     }
 
     /// Tells the shard that its worker reads no client socket for now (a lane is full): answers to

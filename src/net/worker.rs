@@ -590,6 +590,7 @@ impl Handler for Worker {
         self.now = self.shared.now(now);
         self.metrics.turns.inc();
         self.hear_the_others();
+        self.shard.lanes_heard();
         self.catch_up();
         self.completed(ready);
         self.timers();

@@ -577,3 +577,25 @@ fn much_at_once_cuts_off_nobody_who_reads() {
         }
     }
 }
+
+#[test]
+fn what_other_shards_bring_leaves_room_for_what_connections_bring() {
+    let mut world = World::new(2, |config| config.client.queue_max_size = 64 * 1024);
+    let home = world.settings.home("r").index();
+    let [writer, reader] = [world.client(home), world.client(1 - home)];
+    for client in [writer, reader] {
+        world.say(client, json!({"id": 2, "subscribe": {"channel": "r"}}));
+    }
+    world.settle();
+    let publish = json!({"id": 3, "publish": {"channel": "r", "data": "x".repeat(20_000)}});
+    world.say(writer, publish);
+    assert!(world.shards[home].turn_full(), "a quarter of the outbox has come");
+    world.end_turn(home);
+    assert!(!world.shards[home].turn_full());
+    assert!(world.deliver(home, 1 - home));
+    assert!(world.shards[1 - home].turn_full());
+    world.shards[1 - home].lanes_heard();
+    assert!(!world.shards[1 - home].turn_full());
+    world.settle();
+    assert_eq!(world.clients[reader].closed, None);
+}
