@@ -80,6 +80,8 @@ pub struct Mesh {
     control: Receiver<Control>,
     /// Taken from `control`; what was on the lanes before it goes first.
     ahead: Option<Control>,
+    /// Whose lane is looked at first.
+    next: usize,
     reaches: Vec<Reach>,
     spilled: usize,
 }
@@ -90,6 +92,8 @@ struct Peer {
     from: Receiver<Vec<PeerMessage>>,
     /// What the full lane did not take, in order.
     spill: VecDeque<Vec<PeerMessage>>,
+    /// Batches to be heard before the control that is `ahead`.
+    owed: usize,
     /// Set by us while `spill` holds something; the receiver wakes us when it has made room.
     waiting: Arc<AtomicBool>,
     /// The same, of the peer's lane to us.
@@ -123,6 +127,7 @@ impl Mesh {
                     to: to.clone(),
                     from: from.clone(),
                     spill: VecDeque::new(),
+                    owed: 0,
                     waiting: waiting.clone(),
                     peer_waiting: peer_waiting.clone(),
                     wake: wake.clone(),
@@ -133,6 +138,7 @@ impl Mesh {
                 peers: wakes.iter().enumerate().map(peer).collect(),
                 control,
                 ahead: None,
+                next: 0,
                 reaches: reaches.clone(),
                 spilled: 0,
             });
@@ -153,24 +159,36 @@ impl Mesh {
     /// What has come, and is next. Call until it says `None`, or again in the next turn.
     ///
     /// A control comes after every batch that was on a lane before it: who asks for something
-    /// because another core has answered finds what that core had told this one until then.
+    /// because another core has answered finds what that core had told this one until then. It does
+    /// not wait for batches that come later, and the cores take turns: where a turn ends before the
+    /// lanes are empty, neither a busy lane nor a busy core keeps the rest waiting.
     pub fn next_news(&mut self) -> Option<News> {
         if self.ahead.is_none() {
             self.ahead = self.control.try_recv().ok();
+            if self.ahead.is_some() {
+                self.peers.iter_mut().flatten().for_each(|peer| peer.owed = peer.from.len());
+            }
         }
         let batch = self.next_batch().map(|(from, messages)| News::Batch(from, messages));
         batch.or_else(|| self.ahead.take().map(News::Control))
     }
 
     fn next_batch(&mut self) -> Option<(ShardId, Vec<PeerMessage>)> {
-        for (shard, peer) in (0u16..).zip(&mut self.peers) {
-            let Some(peer) = peer else { continue };
+        let cores = self.peers.len();
+        for step in 0..cores {
+            let at = (self.next + step) % cores;
+            let Some(Some(peer)) = self.peers.get_mut(at) else { continue };
+            if self.ahead.is_some() && peer.owed == 0 {
+                continue;
+            }
             if let Ok(batch) = peer.from.try_recv() {
+                peer.owed = peer.owed.saturating_sub(1);
+                self.next = at + 1;
                 // The peer's lane has room again, and the peer waits for that.
                 if peer.peer_waiting.swap(false, Ordering::SeqCst) {
                     peer.wake.wake();
                 }
-                return Some((ShardId(shard), batch));
+                return Some((ShardId(at as u16), batch));
             }
         }
         None
@@ -299,5 +317,30 @@ mod tests {
             kinds.push(if matches!(news, News::Batch(..)) { 'b' } else { 'c' });
         }
         assert_eq!(kinds, "bbcc");
+    }
+
+    #[test]
+    fn a_control_does_not_wait_for_what_comes_later() {
+        let (mut a, mut b) = pair(8);
+        a.send(&mut [vec![], batch()]);
+        assert!(a.reaches()[1].send(Control::Drain));
+        assert!(matches!(b.next_news(), Some(News::Batch(..))));
+        a.send(&mut [vec![], batch()]);
+        assert!(matches!(b.next_news(), Some(News::Control(Control::Drain))));
+        assert!(matches!(b.next_news(), Some(News::Batch(..))));
+        assert!(b.next_news().is_none());
+    }
+
+    #[test]
+    fn the_cores_take_turns() {
+        let mut meshes = Mesh::with_capacity(&[Wake::new(), Wake::new(), Wake::new()], 8);
+        for core in [0, 0, 0, 1, 1] {
+            meshes[core].send(&mut [vec![], vec![], batch()]);
+        }
+        let mut order = Vec::new();
+        while let Some(News::Batch(from, _)) = meshes[2].next_news() {
+            order.push(from.index());
+        }
+        assert_eq!(order, [0, 1, 0, 1, 0]);
     }
 }

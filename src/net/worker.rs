@@ -3,7 +3,7 @@
 //!
 //! A turn: lanes and control first, then what has completed, then the timers, then the end of the
 //! shard's turn, and last the sends. Nothing in it waits. What a turn leaves undone because it
-//! would grow too long (more than `SENDS_MAX` sends, a room with too many bytes) is done in the
+//! would grow too long (more than `SENDS_MAX` sends, too many bytes) is done in the
 //! next, which follows after a look at the ring. Tests: `tests/it`, over real sockets.
 
 use super::accept::Listening;

@@ -258,9 +258,10 @@ def sums(metrics):
         return {}
     sending = metrics.get("sending_cpu_seconds_total")
     more = {} if sending is None else {"send_ns_per_delivery": sending * 1e9 / deliveries}
-    return more | {"batch": round(deliveries / sends, 3),
-            "bytes_per_delivery": round(total("sent_bytes") / deliveries, 2),
-            "deliveries_per_turn": round(deliveries / max(total("turns"), 1.0), 1)}
+    return more | {
+        "batch": round(deliveries / sends, 3),
+        "bytes_per_delivery": round(total("sent_bytes") / deliveries, 2),
+        "deliveries_per_turn": round(deliveries / max(total("turns"), 1.0), 1)}
 
 
 def watch(pid, process, before_ns, deadline=120.0):
