@@ -94,6 +94,7 @@ metrics! {
     sessions: Gauge "sessions", "WebSocket connections open now.";
     accepted: Counter "accepted", "Sockets accepted.";
     handed_over: Counter "handed_over", "Fresh sockets given to an emptier worker.";
+    gathered: Counter "gathered", "Fresh connections that moved to the worker where their first room lives.";
     accept_errors: Counter "accept_errors", "Failed accepts (descriptors or memory short).";
     rejected_head: Counter "rejected" {"reason" = "bad_head"}, "Request heads refused, by reason.";
     rejected_too_large: Counter "rejected" {"reason" = "head_too_large"}, "Request heads refused, by reason.";

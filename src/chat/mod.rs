@@ -28,13 +28,14 @@
 //! | [`version`] | which publication of the application's backend is out of date |
 //! | [`api`] | what the server API may ask for, and what it is answered |
 //! | [`session`] | one connection's state |
-//! | [`shard`] | the state machine; `sessions`, `beats`, `commands`, `claimed`, `lines`, `stream`, `homes`, `who`, `rpc`, `api`, `reload` are its chapters |
+//! | [`shard`] | the state machine; `sessions`, `gather`, `beats`, `commands`, `claimed`, `lines`, `stream`, `homes`, `who`, `rpc`, `api`, `reload` are its chapters |
 
 pub mod api;
 pub mod auth;
 mod beats;
 mod claimed;
 mod commands;
+mod gather;
 mod grants;
 pub mod hold;
 pub mod home;

@@ -87,7 +87,9 @@ impl Shard {
         }
         self.arm(slot);
         self.metrics.sessions.add(1);
-        self.send(slot, hello.greeting, false, fx);
+        if !hello.greeting.is_empty() {
+            self.send(slot, hello.greeting, false, fx);
+        }
         if let Endpoint::Plain { room, .. } = hello.endpoint {
             self.enter(slot, room, fx);
         }

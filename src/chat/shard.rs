@@ -4,7 +4,7 @@
 //! [`Shard::step`] takes one input; [`Shard::end_turn`] closes a round of the event loop and hands
 //! the turn's bytes to the members; [`Shard::pop_writable`] and [`Shard::take_outbox`] say what to
 //! send. It never waits, reads a clock or draws a random number. Its chapters are other files of this
-//! folder: `sessions`, `beats`, `commands`, `claimed`, `grants`, `lines`, `stream`, `homes`, `who`, `rpc`,
+//! folder: `sessions`, `gather`, `beats`, `commands`, `claimed`, `grants`, `lines`, `stream`, `homes`, `who`, `rpc`,
 //! `api`, `reload`. Tests: `chat/tests`.
 
 use super::api::{Answer, Request};
@@ -61,7 +61,7 @@ pub struct Hello {
     pub client: ClientId,
     /// Its number over the whole server, from 1.
     pub number: u32,
-    /// What goes out before the first frame: the answer to the upgrade.
+    /// What goes out before the first frame: the answer to the upgrade. Empty: it has gone out.
     pub greeting: Bytes,
 }
 

@@ -26,6 +26,7 @@ use std::sync::Arc;
 mod api;
 mod claimed;
 mod encodings;
+mod gathering;
 mod grants;
 mod holding;
 mod model;

@@ -168,6 +168,12 @@ impl Default for PresenceConfig {
     }
 }
 
+impl Default for FanoutConfig {
+    fn default() -> Self {
+        FanoutConfig { max_delay: Duration::ZERO, gather_rooms: true }
+    }
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         HttpConfig {

@@ -347,6 +347,13 @@ pub const KEYS: &[Key] = &[
          carries them all: less CPU at a medium load, for that much latency. \"0s\": none waits.",
     ),
     key(
+        "fanout.gather_rooms",
+        Kind::Bool,
+        "A fresh connection moves to the worker where its first room lives, unless members of the \
+         room are on its own already or the other has an eighth more connections than the mean: the \
+         messages of small rooms cross no core.",
+    ),
+    key(
         "http_server.connection_limit",
         Kind::Count,
         "HTTP connections served at once; above it: 503.",

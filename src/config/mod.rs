@@ -320,13 +320,16 @@ pub struct PresenceConfig {
 }
 
 /// How publications leave.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FanoutConfig {
     /// A room's publications may wait this long for more, so that one send carries them all.
     /// 0: they leave at the end of the turn.
     #[serde(with = "duration")]
     pub max_delay: Duration,
+    /// A fresh connection moves to the worker where its first room lives, unless members of the room
+    /// are on its own, or the other has noticeably more connections.
+    pub gather_rooms: bool,
 }
 
 /// The HTTP side.

@@ -5,7 +5,7 @@ use super::mesh::Control;
 use super::ring::{self, Kind, Op, Token};
 use super::worker::{SPARE_SOCKETS, Worker, millis};
 use crate::ws::codec::Decoder;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
 /// Sockets accepted per listener and turn.
@@ -99,22 +99,26 @@ impl Worker {
 
     /// A socket becomes a connection of this worker (and is counted as one already).
     pub(super) fn adopt(&mut self, socket: TcpStream, address: SocketAddr) -> u32 {
-        let config = &self.settings.config;
-        let deadline_ms = self.now.mono_ms + millis(config.http_server.head_timeout);
-        let message_max = config.websocket.message_size_limit as u32;
-        let limited = config.client.connection_limit_per_address > 0;
-        self.serials = self.serials.wrapping_add(1);
-        let mut connection =
-            Connection::new(socket, self.serials, Decoder::server(message_max), deadline_ms);
-        if limited {
-            connection.address = Some(Box::new(address.ip().to_canonical()));
-        }
-        let slot = self.connections.insert(connection) as u32;
-        self.metrics.connections.set(self.connections.len() as u64);
+        let limited = self.settings.config.client.connection_limit_per_address > 0;
+        let address = limited.then(|| Box::new(address.ip().to_canonical()));
+        let slot = self.insert(socket, address);
         self.schedule(slot);
         if let Some(connection) = self.connections.get_mut(slot as usize) {
             connection.watch(slot);
         }
+        slot
+    }
+
+    /// A place for a socket, of which the head is still to come.
+    pub(super) fn insert(&mut self, socket: TcpStream, address: Option<Box<IpAddr>>) -> u32 {
+        let config = &self.settings.config;
+        let deadline_ms = self.now.mono_ms + millis(config.http_server.head_timeout);
+        let decoder = Decoder::server(config.websocket.message_size_limit as u32);
+        self.serials = self.serials.wrapping_add(1);
+        let mut connection = Connection::new(socket, self.serials, decoder, deadline_ms);
+        connection.address = address;
+        let slot = self.connections.insert(connection) as u32;
+        self.metrics.connections.set(self.connections.len() as u64);
         slot
     }
 

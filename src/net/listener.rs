@@ -51,6 +51,10 @@ fn open(addr: SocketAddr, dual_stack: bool, share: bool) -> io::Result<TcpListen
     Ok(socket.into())
 }
 
+/// Sockets that a worker may have beyond its share because rooms gather there, besides an eighth: a
+/// small room fits, whatever the rest does.
+const GATHER_SPARE: usize = 16;
+
 /// How many sockets each worker has, counted by all of them.
 #[derive(Debug)]
 pub struct Balance {
@@ -77,6 +81,14 @@ impl Balance {
         };
         self.add(chosen);
         chosen
+    }
+
+    /// Whether a worker may take a connection that another one has, for the sake of its room: if
+    /// it does not have noticeably more than the others.
+    pub fn may_gather(&self, to: usize) -> bool {
+        let mean = self.total() / self.sockets.len().max(1);
+        let sockets = self.sockets.get(to).map_or(usize::MAX, |n| n.load(Ordering::Relaxed));
+        sockets < mean + mean / 8 + GATHER_SPARE
     }
 
     /// Counts a socket of a worker.

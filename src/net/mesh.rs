@@ -6,6 +6,7 @@
 //! waits the worker reads no client socket. Tests: at the end of this file.
 
 use super::dispatcher::Wake;
+use super::gather::Moved;
 use crate::chat::api::{Answer, Request};
 use crate::chat::ids::ShardId;
 use crate::chat::peer::PeerMessage;
@@ -28,6 +29,8 @@ pub enum Control {
     Socket(TcpStream, SocketAddr),
     /// A WebSocket upgrade that came on a kept-alive HTTP connection, with the bytes behind it.
     Upgrade(TcpStream, Box<Upgrade>, Vec<u8>),
+    /// A connection whose first room lives on this core.
+    Moved(Box<Moved>),
     /// Answer, to show that the core turns.
     Ping(oneshot::Sender<()>),
     /// The configuration or a key set has changed.

@@ -11,7 +11,7 @@
 //! | [`mesh`] | lanes between cores, wake-ups |
 //! | `connection` | one socket: reading, writing, the three steps of closing |
 //! | [`cores`] | the cores that the process may use |
-//! | `accept`, `upgrade`, `drain` | the worker's chapters: sockets that come, request heads, shutdown |
+//! | `accept`, `upgrade`, `gather`, `drain` | the worker's chapters: sockets that come, request heads, connections that move to their room's core, shutdown |
 //! | [`worker`] | a core of the server: its events, its shard, its turns |
 
 mod accept;
@@ -19,6 +19,7 @@ mod connection;
 pub mod cores;
 pub mod dispatcher;
 mod drain;
+mod gather;
 pub mod listener;
 pub mod mesh;
 pub mod ring;

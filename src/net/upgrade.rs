@@ -38,7 +38,9 @@ impl Worker {
             Head::Upgrade(upgrade) => {
                 let bytes = std::mem::take(&mut head.bytes);
                 let rest = bytes.get(upgrade.head_len..).unwrap_or_default();
-                self.upgrade(slot, &upgrade, rest);
+                if !self.gather_upgrade(slot, &upgrade, rest) {
+                    self.upgrade(slot, &upgrade, rest);
+                }
             }
         }
     }

@@ -140,7 +140,7 @@ pub(super) struct Worker {
     /// Those of `shared` at first; newer ones replace them.
     pub(super) settings: Arc<Settings>,
     pub(super) metrics: Arc<Cells>,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     pub(super) wheel: Wheel,
     fired: Vec<u64>,
     pub(super) serials: u32,
@@ -256,7 +256,9 @@ impl Worker {
             Ok(Some(_)) | Err(_) => return self.lost(slot),
         };
         self.metrics.received_bytes.add(n as u64);
-        self.messages(slot, n);
+        if !self.gather_first(slot, n) {
+            self.messages(slot, n);
+        }
     }
 
     /// Hands the messages in the first `n` bytes of the buffer to the shard, behind what the
@@ -411,6 +413,7 @@ impl Worker {
                 let slot = self.adopt(socket, address);
                 self.upgrade(slot, &upgrade, &rest);
             }
+            Control::Moved(moved) => self.move_in(*moved),
             Control::Ping(answer) => {
                 let _ = answer.send(());
             }

@@ -3,9 +3,16 @@
 use super::support::*;
 use serde_json::json;
 
+/// A server where rooms gather on one core, and one where clients stay where the kernel put them.
+const PLACINGS: [&str; 2] = ["fanout.gather_rooms=true", "fanout.gather_rooms=false"];
+
 #[test]
 fn plain_clients_hear_each_other_by_number() {
-    let server = Server::start(&[]);
+    PLACINGS.into_iter().for_each(numbers);
+}
+
+fn numbers(placing: &str) {
+    let server = Server::start(&[placing]);
     let mut clients: Vec<Plain> = (0..3).map(|_| Plain::open(server.address, "/")).collect();
     // Whoever came last is announced to everyone once it is in, so nobody misses the line.
     for client in &mut clients {
@@ -23,7 +30,11 @@ fn plain_clients_hear_each_other_by_number() {
 
 #[test]
 fn names_joins_and_leaves() {
-    let server = Server::start(&["presence.grace=0s"]);
+    PLACINGS.into_iter().for_each(names);
+}
+
+fn names(placing: &str) {
+    let server = Server::start(&["presence.grace=0s", placing]);
     let mut alice = Plain::open(server.address, "/plain?room=tea&name=alice");
     wait_for_join(&mut alice, "alice");
     let mut bob = Plain::open(server.address, "/plain?room=tea&name=bob");
@@ -55,7 +66,11 @@ fn rooms_are_apart() {
 
 #[test]
 fn both_dialects_share_a_room() {
-    let server = Server::start(&[]);
+    PLACINGS.into_iter().for_each(both_dialects);
+}
+
+fn both_dialects(placing: &str) {
+    let server = Server::start(&[placing]);
     let mut sdk = Sdk::guest(server.address, "sue");
     assert_eq!(sdk.connected["data"]["nick"], "sue");
     sdk.subscribe("chat:lobby");

@@ -12,6 +12,7 @@ mod commands;
 mod conversation;
 mod direction;
 mod doors;
+mod gathering;
 mod holding;
 mod limits;
 mod ordering;

@@ -208,15 +208,31 @@ impl Sdk {
 
     /// Connects with the fields of a `connect` command.
     pub fn connect_with(address: SocketAddr, connect: Value) -> Sdk {
-        let socket = Socket::open(address, PROTOCOL);
-        let mut sdk = Sdk {
-            socket,
+        let mut sdk = Sdk::unconnected(address);
+        sdk.connected = sdk.ok("connect", connect);
+        sdk
+    }
+
+    fn unconnected(address: SocketAddr) -> Sdk {
+        Sdk {
+            socket: Socket::open(address, PROTOCOL),
             connected: Value::Null,
             next_id: 1,
             replies: VecDeque::new(),
             pushes: VecDeque::new(),
-        };
-        sdk.connected = sdk.ok("connect", connect);
+        }
+    }
+
+    /// Connects and joins a room in one frame, as SDKs do.
+    pub fn joining(address: SocketAddr, room: &str) -> Sdk {
+        let mut sdk = Sdk::unconnected(address);
+        let subscribe = json!({"id": 2, "subscribe": {"channel": room}});
+        sdk.socket.send(&format!("{}\n{subscribe}", json!({"id": 1, "connect": {}})));
+        sdk.next_id = 3;
+        for (id, method) in [(1, "connect"), (2, "subscribe")] {
+            let reply = sdk.reply();
+            assert!(reply["id"] == id && reply[method].is_object(), "{method}: {reply}");
+        }
         sdk
     }
 
