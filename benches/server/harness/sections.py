@@ -111,18 +111,20 @@ def latency(bench, wanted, keep):
 
 
 def workers(bench, wanted, keep):
-    """CPU per delivery with one worker and with two, under the same load."""
+    """CPU per delivery with one worker, with two, and with two in rooms that do not gather on one,
+    under the same load."""
     if len(bench.server_cpus) < 2:
         bench.say("workers: left out, there is only one CPU")
         return
     for run in range(1, wanted.runs + 1):
         for name, (layout, rate, senders) in loads(wanted).items():
             for server in wanted.ours():
-                for count in (1, 2):
+                for count, which in ((1, server), (2, server), (2, servers.apart(server))):
                     # The figure is CPU time, which a busy generator does not falsify.
-                    record = bench.open(server, layout, rate, senders, count,
+                    record = bench.open(which, layout, rate, senders, count,
                                         "--allow-saturation")
-                    keep("workers", record | {"load": name, "run": run})
+                    kept = {"load": name, "run": run, "gathers": which is server}
+                    keep("workers", record | kept)
 
 
 def sizes(bench, wanted, keep):

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import processes
@@ -101,6 +101,13 @@ def ours(programs):
         Server("upgrade", lambda *where: [*command(*where), "--echo"], "echo", peer=False,
                opens_only=True),
     ]
+
+
+def apart(server):
+    """The same server, with members of a room wherever the kernel puts them."""
+    command = server.command
+    return replace(server, command=lambda *where: [*command(*where), "--set",
+                                                   "fanout.gather_rooms=false"])
 
 
 def relay(programs):

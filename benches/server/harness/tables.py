@@ -178,16 +178,20 @@ def workers(records):
     loads = unique(mine, "load")
     rows = []
     for name in present(mine):
-        cost = lambda load, count: good(mine, "workers", server=name, load=load, workers=count)
-        for count in (1, 2):
-            title = f"{TITLES[name]}, {count} worker{'s' if count > 1 else ''}"
-            rows.append([title] + [spread(cost(load, count), "ns_per_delivery")
-                                   for load in loads])
+        ways = {"1 worker": (1, True), "2 workers": (2, True),
+                "2 workers, rooms apart": (2, False)}
+        cost = lambda load, way: good(mine, "workers", server=name, load=load,
+                                      workers=ways[way][0], gathers=ways[way][1])
+        for way in ways:
+            title = f"{TITLES[name]}, {way}"
+            rows.append([title] + [spread(cost(load, way), "ns_per_delivery") for load in loads])
             rows.append([f"{title}: messages per send"] + [
-                number(middle(cost(load, count), "batch")) for load in loads])
-        rows.append([f"{TITLES[name]}: two to one"] + [
-            ratio(middle(cost(load, 2), "ns_per_delivery"),
-                  middle(cost(load, 1), "ns_per_delivery")) for load in loads])
+                number(middle(cost(load, way), "batch")) for load in loads])
+        for words, way in (("two to one", "2 workers"),
+                           ("two to one, rooms apart", "2 workers, rooms apart")):
+            rows.append([f"{TITLES[name]}: {words}"] + [
+                ratio(middle(cost(load, way), "ns_per_delivery"),
+                      middle(cost(load, "1 worker"), "ns_per_delivery")) for load in loads])
     return ["CPU of the whole process per delivery in ns, same load (the less is merged, the more "
             "a delivery costs):", "", *table(["", *loads], rows)]
 

@@ -88,6 +88,21 @@ class FanOut(unittest.TestCase):
         self.assertNotIn("| 100", page)
 
 
+class Workers(unittest.TestCase):
+    """The table of what a second worker costs."""
+
+    def test_rooms_that_gather_and_rooms_that_do_not(self):
+        made = [(1, True, 100), (1, True, 120), (2, True, 88), (2, False, 143)]
+        records = [record("ringchat", ns, kind="workers", load="C 30k", workers=count,
+                          gathers=gathers) for count, gathers, ns in made]
+        lines = tables.workers(records)
+        mine = "**ringchat**, JSON"
+        self.assertEqual(row(lines, f"{mine}, 1 worker |"), ["110 (100–120)"])
+        self.assertEqual(row(lines, f"{mine}, 2 workers, rooms apart |"), ["143"])
+        self.assertEqual(row(lines, f"{mine}: two to one |"), ["0.80"])
+        self.assertEqual(row(lines, f"{mine}: two to one, rooms apart |"), ["1.30"])
+
+
 class Sources(unittest.TestCase):
     """What other programs say."""
 
