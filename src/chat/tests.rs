@@ -234,6 +234,18 @@ impl World {
         index
     }
 
+    /// Another shard takes a client that has done nothing yet.
+    fn relocate(&mut self, index: usize, to: usize) {
+        let Client { shard: from, slot, .. } = self.clients[index];
+        let hello = self.shards[from].give_up(slot, &mut self.effects[from]).expect("fresh");
+        self.by_slot.remove(&(from, slot));
+        self.free[from].push(slot);
+        let slot = self.free[to].pop().expect("a free slot");
+        self.by_slot.insert((to, slot), index);
+        (self.clients[index].shard, self.clients[index].slot) = (to, slot);
+        self.step(to, Input::Opened { slot, hello: Box::new(hello) });
+    }
+
     /// A protocol client, connected.
     fn client(&mut self, shard: usize) -> usize {
         let index = self.open(shard, Endpoint::Protocol);

@@ -262,15 +262,16 @@ impl Worker {
     }
 
     /// Hands the messages in the first `n` bytes of the buffer to the shard, behind what the
-    /// decoder has kept, until the shard wants no more or the turn is full; then waits for more, or
-    /// for the next turn.
+    /// decoder has kept, until the shard wants no more, the turn is full or a lane is; then waits for
+    /// more, or for the next turn.
     pub(super) fn messages(&mut self, slot: u32, n: usize) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let bytes = self.buffer.get_mut(..n).unwrap_or_default();
         let mut feed = connection.decoder.feed(bytes);
         let mut more = false;
         while self.shard.accepts(slot) {
-            if self.shard.turn_full() {
+            // Who was resumed or has moved here waits for a full lane like those whose sockets are.
+            if self.shard.turn_full() || self.mesh.is_spilling() {
                 self.unheard.push((slot, connection.serial));
                 break;
             }

@@ -75,25 +75,21 @@ fn who_moves_is_the_same_elsewhere() {
     let index = world.open(away, Endpoint::Protocol);
     let slot = world.clients[index].slot;
     assert!(world.shards[away].is_fresh(slot));
-    let hello = world.shards[away].give_up(slot, &mut world.effects[away]).expect("fresh");
-    assert_eq!((hello.client, hello.number), (ClientId(index as u128 + 1), index as u32 + 1));
-    assert_eq!(world.metrics[away].sessions.get(), 0);
+    world.relocate(index, home);
+    assert_eq!((world.metrics[away].sessions.get(), world.metrics[home].sessions.get()), (0, 1));
     assert!(!world.shards[away].is_fresh(slot));
     assert!(world.shards[away].give_up(slot, &mut world.effects[away]).is_none(), "only once");
 
-    world.by_slot.remove(&(away, slot));
-    let slot = world.free[home].pop().unwrap();
-    world.by_slot.insert((home, slot), index);
-    (world.clients[index].shard, world.clients[index].slot) = (home, slot);
-    world.step(home, Input::Opened { slot, hello: Box::new(hello) });
+    let slot = world.clients[index].slot;
     world.step(home, Input::Received { slot, message: Message::Text(BOTH) });
     world.settle();
-    let got = world.take(index).join("\n");
-    assert!(
-        got.contains("\"id\":1") && got.contains("\"id\":2") && got.contains("\"id\":3"),
-        "{got}"
-    );
+    let got = world.take(index);
+    assert_eq!(find(&got, "connect").unwrap()["client"], world.client_id(index));
+    assert!(got.iter().any(|text| text.contains("\"id\":3")), "{got:?}");
     assert!(!world.shards[home].is_fresh(slot));
+    // And it is nowhere else.
+    world.cut(index);
+    world.assert_empty();
 }
 
 #[test]

@@ -85,10 +85,14 @@ fn run(seed: u64, steps: usize, max_delay_ms: u64) -> Log {
             0 if users[user].connection.is_none() => {
                 let shard = random.below(shards);
                 // Both forms of the protocol, in one room: everybody sees the same.
-                users[user].connection = Some(match random.below(2) {
-                    0 => world.client(shard),
-                    _ => world.protobuf_client(shard),
-                });
+                let encoding = [Encoding::Json, Encoding::Protobuf][random.below(2)];
+                let index =
+                    world.open_with(shard, Endpoint::Protocol, Identity::Anonymous, encoding);
+                if random.below(2) == 0 {
+                    world.relocate(index, random.below(shards));
+                }
+                world.say(index, json!({"id": 1, "connect": {}}));
+                users[user].connection = Some(index);
                 users[user].read = 0;
             }
             1 if random.below(4) == 0 => {
