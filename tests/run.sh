@@ -115,9 +115,10 @@ step_release() {
     need_server
 }
 
+# With the whole workspace's features, as `cargo` has built it: alone, all would be built again.
 step_strace() {
     need_cargo && need strace strace &&
-        cargo test --test it -- --ignored --exact --nocapture \
+        cargo test --workspace --test it -- --ignored --exact --nocapture \
             placement::sockets_are_served_by_the_ring
 }
 
