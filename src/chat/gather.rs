@@ -6,8 +6,8 @@
 //! room are already, every message has to come anyway. Which core has too many connections for that
 //! is not known here: the caller decides. Tests: `tests/gathering.rs`, `tests/it/gathering.rs`.
 
-use super::ids::{Dialect, ShardId};
-use super::session::{Purpose, Session, Wait};
+use super::ids::ShardId;
+use super::session::{Session, Wait};
 use super::shard::{Effects, Hello, Shard};
 use crate::protocol::command::{Command, Commands, Malformed, Request};
 use crate::protocol::messages::Encoding;
@@ -64,9 +64,8 @@ impl Shard {
 }
 
 fn is_fresh(session: &Session) -> bool {
-    let protocol = matches!(session.purpose, Purpose::Chat(Dialect::Json | Dialect::Protobuf));
-    protocol
-        && !session.connected
+    !session.connected
+        && session.encoding().is_some()
         && session.wait == Wait::Nothing
         && session.waiting.is_none()
         && session.outbox.is_empty()
@@ -75,9 +74,8 @@ fn is_fresh(session: &Session) -> bool {
 fn first_subscription<'a>(
     commands: impl Iterator<Item = Result<Command<'a>, Malformed>>,
 ) -> Option<Cow<'a, str>> {
-    let rooms = commands.map_while(Result::ok).filter_map(|command| match command.request {
+    commands.map_while(Result::ok).find_map(|command| match command.request {
         Request::Subscribe(subscribe) => Some(subscribe.channel),
         _ => None,
-    });
-    { rooms }.next()
+    })
 }

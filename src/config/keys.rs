@@ -350,8 +350,8 @@ pub const KEYS: &[Key] = &[
         "fanout.gather_rooms",
         Kind::Bool,
         "A fresh connection moves to the worker where its first room lives, unless members of the \
-         room are on its own already or the other has an eighth more connections than the mean: the \
-         messages of small rooms cross no core.",
+         room are on its own already or the other has an eighth and 16 sockets more than the mean: \
+         the messages of small rooms cross no core.",
     ),
     key(
         "http_server.connection_limit",

@@ -40,8 +40,8 @@ impl Worker {
     pub(super) fn gather_upgrade(&mut self, slot: u32, upgrade: &Upgrade, rest: &[u8]) -> bool {
         let endpoint = plain::endpoint(&upgrade.path, upgrade.query.as_deref());
         let Some(Endpoint::Plain { room, .. }) = endpoint else { return false };
-        let Some(to) = self.gathers(&room) else { return false };
-        self.hand_over(slot, to, Stage::Head(upgrade.clone()), rest.to_vec());
+        let Some(to) = self.better_core(&room) else { return false };
+        self.move_out(slot, to, Stage::Head(upgrade.clone()), rest.to_vec());
         true
     }
 
@@ -51,11 +51,11 @@ impl Worker {
         let Some(to) = self.first_home(slot, n) else { return false };
         let Some(hello) = self.shard.give_up(slot, &mut self.fx) else { return false };
         let bytes = self.buffer.get(..n).unwrap_or_default().to_vec();
-        self.hand_over(slot, to, Stage::Open(hello), bytes);
+        self.move_out(slot, to, Stage::Open(hello), bytes);
         true
     }
 
-    /// Goes on with a connection that another core has handed over (and is counted here already).
+    /// Goes on with a connection that another core has moved out (and that is counted here already).
     pub(super) fn move_in(&mut self, moved: Moved) {
         let Moved { socket, address, stage, bytes } = moved;
         let slot = self.insert(socket, address);
@@ -76,7 +76,7 @@ impl Worker {
     }
 
     /// Where the room lives, if a fresh connection had better be there.
-    fn gathers(&self, room: &str) -> Option<usize> {
+    fn better_core(&self, room: &str) -> Option<usize> {
         let to = self.shard.better_place(room)?.index();
         self.shared.balance.may_gather(to).then_some(to)
     }
@@ -93,10 +93,11 @@ impl Worker {
         let mut decoder = Decoder::server(PEEK_BYTES as u32);
         let mut feed = decoder.feed(&mut copy);
         let room = self.shard.first_room(slot, feed.next().ok()??)?;
-        self.gathers(&room)
+        self.better_core(&room)
     }
 
-    fn hand_over(&mut self, slot: u32, to: usize, stage: Stage, bytes: Vec<u8>) {
+    /// Hands over a connection that is watched by nobody.
+    fn move_out(&mut self, slot: u32, to: usize, stage: Stage, bytes: Vec<u8>) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         // One that is open stays counted, as one and for its address.
         connection.counted = false;
