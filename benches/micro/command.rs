@@ -19,15 +19,25 @@ pub fn benches(c: &mut Criterion) {
 }
 
 fn publish(id: usize, len: usize) -> String {
-    format!(r#"{{"id":{id},"publish":{{"channel":"lobby","data":{}}}}}"#, json_string(len))
+    publish_of(id, &json_string(len))
+}
+
+fn publish_of(id: usize, data: &str) -> String {
+    format!(r#"{{"id":{id},"publish":{{"channel":"lobby","data":{data}}}}}"#)
 }
 
 fn parse(c: &mut Criterion) {
     let ten: Vec<String> = (1..=10).map(|id| publish(id, 128)).collect();
+    // With white space, as some SDKs write it: read by serde, not by hand.
+    let spaced = publish(3, 128).replacen(':', ": ", 1);
+    let text = json_string(128);
+    let chat = format!(r#"{{"type":"message","text":{text},"nonce":"c0ffee"}}"#);
     let frames = [
         ("connect", 1, r#"{"id":1,"connect":{"data":{"nick":"alice"},"name":"js"}}"#.to_owned()),
         ("subscribe", 1, r#"{"id":2,"subscribe":{"channel":"lobby"}}"#.to_owned()),
         ("publish_128B", 1, publish(3, 128)),
+        ("publish_128B_spaced", 1, spaced),
+        ("publish_chat_128B", 1, publish_of(3, &chat)),
         ("publish_4KiB", 1, publish(3, 4096)),
         ("publish_128B_ten_times", 10, ten.join("\n")),
     ];

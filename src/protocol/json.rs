@@ -34,6 +34,10 @@ pub fn write_u64(out: &mut impl BufMut, n: u64) {
 /// value is nested deeper than [`DEPTH_MAX`] (readers with a recursion limit would choke on it).
 pub fn pass_through(raw: &str) -> Option<Cow<'_, str>> {
     let bytes = raw.as_bytes();
+    // A string is one token: nothing stands between tokens, and nothing is nested.
+    if bytes.first() == Some(&b'"') {
+        return Some(Cow::Borrowed(raw));
+    }
     let many = memchr::memchr2_iter(b'{', b'[', bytes).nth(DEPTH_MAX).is_some();
     if many && depth(bytes) > DEPTH_MAX {
         return None;
@@ -79,6 +83,7 @@ mod tests {
     fn line_breaks_between_tokens_go_and_nothing_else() {
         assert_eq!(pass_through("{\"a\": \"b\\n\"}").unwrap(), "{\"a\": \"b\\n\"}");
         assert_eq!(pass_through("{\r\n\"a\":\n1}").unwrap(), "{\"a\":1}");
+        assert_eq!(pass_through("\"a\\n{\"").unwrap(), "\"a\\n{\"");
     }
 
     #[test]

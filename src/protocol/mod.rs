@@ -13,5 +13,6 @@ pub mod json;
 pub mod messages;
 pub mod plain;
 pub mod protobuf;
+mod publish;
 pub mod reply;
 pub mod wire;
