@@ -5,16 +5,16 @@ from math import ceil, floor, log10
 
 from .tables import ORDER, good, middle, newest, per_million, unique
 
-WIDTH, HEIGHT = 960, 420
+WIDTH, HEIGHT = 960, 432
 LEFT, TOP, PANEL_W, PANEL_H, GAP = 70, 60, 370, 270, 90
 NAMES = {"floor": "floor (bare send)", "relay": "bare relay",
          "ringchat": "ringchat, JSON", "plain": "ringchat, plain",
-         "tungstenite": "tokio-tungstenite", "fastwebsockets": "fastwebsockets",
-         "node-ws": "node ws", "php-select": "PHP select"}
+         "uwebsockets": "uWebSockets", "tungstenite": "tokio-tungstenite",
+         "fastwebsockets": "fastwebsockets", "node-ws": "node ws", "php-select": "PHP select"}
 # Told apart without colours too: the floors are dashed, ringchat is thick.
 COLOURS = {"floor": "#666666", "relay": "#999999", "ringchat": "#d1495b", "plain": "#edae49",
-           "tungstenite": "#00798c", "fastwebsockets": "#30638e", "node-ws": "#5b8c5a",
-           "php-select": "#7d5ba6"}
+           "uwebsockets": "#2b2d42", "tungstenite": "#00798c", "fastwebsockets": "#30638e",
+           "node-ws": "#5b8c5a", "php-select": "#7d5ba6"}
 
 
 def series(records, layout, figure, scale):
@@ -76,13 +76,16 @@ def panel(left, title, unit, lines, windows):
 
 
 def legend(names):
-    """One line below both plots."""
-    out, x, y = [], LEFT, HEIGHT - 22
+    """Below both plots, in as many lines as it takes."""
+    out, x, y = [], LEFT, HEIGHT - 34
     for name in names:
+        width = 40 + 6.4 * len(NAMES[name])
+        if x + width > WIDTH:
+            x, y = LEFT, y + 18
         dash = ' stroke-dasharray="5 4"' if name in ("floor", "relay") else ""
         out.append(f'<path d="M{x} {y - 4}h18" stroke="{COLOURS[name]}" stroke-width="3"{dash}/>'
                    f'<text x="{x + 23}" y="{y}">{NAMES[name]}</text>')
-        x += 40 + 6.4 * len(NAMES[name])
+        x += width
     return out
 
 

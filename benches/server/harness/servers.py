@@ -35,8 +35,12 @@ class Server:
     metrics: str = ""
 
 
+# Peers that this checkout carries. The others come from the folder that --peers names.
+CARRIED = ROOT / "benches" / "server" / "peers"
+NO_FOLDER = "no --peers folder was given"
 # name, title, folder, tools, can use two cores, most clients. In the order of the table.
 PEERS = [
+    ("uwebsockets", "uWebSockets", "uwebsockets", ["cargo", "cc", "c++"], False, 1_000_000),
     ("tungstenite", "tokio-tungstenite, feed + flush", "rust-tokio", ["cargo"], True, 1_000_000),
     ("fastwebsockets", "fastwebsockets", "rust-tokio", ["cargo"], True, 1_000_000),
     ("node-ws", "node `ws`", "node-ws", ["node", "npm"], False, 1_000_000),
@@ -61,11 +65,12 @@ class Programs:
 
 def target_folder():
     """Where cargo builds this checkout."""
-    result = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT,
-                            capture_output=True, text=True, timeout=120, check=False)
-    if result.returncode != 0:
-        raise Failure(f"cargo metadata: {result.stderr.strip()[-500:]}")
-    return Path(json.loads(result.stdout)["target_directory"])
+    return Path(metadata(ROOT, "--no-deps")["target_directory"])
+
+
+def metadata(folder, *more):
+    """What cargo knows of the package in a folder."""
+    return json.loads(call(["cargo", "metadata", "--format-version", "1", *more], folder, 300))
 
 
 def build(say):
@@ -77,14 +82,15 @@ def build(say):
 
 
 def call(command, folder, deadline=1800):
-    """Runs a build step."""
+    """Runs a build step; returns what it wrote to stdout."""
     try:
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True,
                                 timeout=deadline, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failure(f"{command[0]}: {error}") from None
     if result.returncode != 0:
-        raise Failure(f"{' '.join(command)}: {(result.stderr or result.stdout).strip()[-800:]}")
+        raise Failure(f"{' '.join(command[:2])}: {(result.stderr or result.stdout).strip()[-800:]}")
+    return result.stdout
 
 
 def ours(programs):
@@ -117,19 +123,17 @@ def relay(programs):
 
 
 def peers(folder, scratch, wanted, say):
-    """Builds copies of those that are there and wanted. Returns (servers, why others were left
-    out); the folder itself stays as it is."""
+    """Builds copies of those that are wanted and there: in this checkout, or in the folder, if one
+    was given. Returns (servers, why others were left out); the originals stay as they are."""
     found, left_out, ready = [], {}, {}
+    homes = [CARRIED, *([] if folder is None else [Path(folder)])]
     for name, _, where, tools, threads, most in PEERS:
         if name not in wanted:
             continue
-        if folder is None:
-            left_out[name] = "no --peers folder was given"
-            continue
-        source = Path(folder) / where
+        source = next((home / where for home in homes if (home / where).is_dir()), None)
         missing = [tool for tool in tools if shutil.which(tool) is None]
-        if not source.is_dir():
-            left_out[name] = f"the folder has no {where}"
+        if source is None:
+            left_out[name] = NO_FOLDER if folder is None else f"the folder has no {where}"
         elif missing:
             left_out[name] = f"{' and '.join(missing)} not installed"
         else:
@@ -150,6 +154,9 @@ def prepare(where, source, copy):
     """Copies, builds; returns each server's command."""
     shutil.copytree(source, copy, dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("node_modules", "target", ".git"))
+    if where == "uwebsockets":
+        compile_uwebsockets(copy)
+        return {"uwebsockets": lambda port, _: [copy / "server", port]}
     if where == "rust-tokio":
         # Its own workspace, or cargo would look for one in the folders above.
         manifest = copy / "Cargo.toml"
@@ -167,6 +174,22 @@ def prepare(where, source, copy):
         call(["npm", "ci" if locked else "install", "--no-audit", "--no-fund"], copy)
         return {"node-ws": lambda port, _: ["node", copy / "server.mjs", port]}
     return {"php-select": lambda port, _: ["php", copy / "server.php", port, "rooms"]}
+
+
+def compile_uwebsockets(copy):
+    """The library is C (uSockets) and headers of C++, in a package that cargo fetches and does not
+    build: its build script is for other uses. As the library's own makefile does it, but for
+    processors of any kind, as ringchat is built."""
+    packages = metadata(copy, "--locked")["packages"]
+    carrier, = [p for p in packages if p["name"] == "libuwebsockets-sys"]
+    library = Path(carrier["manifest_path"]).parent / "uWebSockets"
+    sockets = library / "uSockets" / "src"
+    flags = ["-O3", "-flto", "-DLIBUS_NO_SSL", "-I", str(sockets)]
+    units = [sockets / f"{name}.c" for name in
+             ("bsd", "context", "loop", "socket", "udp", "eventing/epoll_kqueue")]
+    call(["cc", *flags, "-c", *map(str, units)], copy)
+    call(["c++", *flags, "-std=c++20", "-DUWS_NO_ZLIB", "-I", str(library / "src"), "server.cpp",
+          *(f"{unit.stem}.o" for unit in units), "-o", "server"], copy)
 
 
 class Running:

@@ -3,7 +3,7 @@
 import unittest
 from xml.etree import ElementTree
 
-from . import plot
+from . import plot, servers, tables
 from .test_tables import record
 
 
@@ -25,6 +25,18 @@ class Plot(unittest.TestCase):
 
     def test_one_window_is_enough(self):
         ElementTree.fromstring(plot.draw([record("ringchat", 2500)]))
+
+    def test_all_servers_fit_in(self):
+        names = ["floor", *(name for name in tables.ORDER if name in plot.NAMES)]
+        self.assertEqual(set(names), set(servers.NAMES) - {"accept-loop", "upgrade"})
+        root = ElementTree.fromstring(plot.draw([record(name, 2500) for name in names]))
+        svg = "{http://www.w3.org/2000/svg}"
+        self.assertEqual(len(root.findall(f"{svg}circle")), 2 * len(names))
+        for text in root.findall(f"{svg}text"):
+            if text.text in plot.NAMES.values():
+                end = float(text.get("x")) + 6.4 * len(text.text)
+                self.assertLess(end, plot.WIDTH, text.text)
+                self.assertLess(float(text.get("y")), plot.HEIGHT, text.text)
 
     def test_nothing_to_draw_is_said(self):
         with self.assertRaisesRegex(ValueError, "no fan-out"):
