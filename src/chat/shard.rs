@@ -395,6 +395,13 @@ impl Shard {
         self.turn_bytes > self.limits.turn
     }
 
+    /// Whether no other connection is to be read in this turn: the last quarter is for who has begun.
+    /// Else what a sender has outstanding would be cut where the turn ends, and leave in two sends to
+    /// each member instead of one, again and again: the two halves come back apart.
+    pub fn turn_ends(&self) -> bool {
+        self.turn_bytes > self.limits.turn / 4 * 3
+    }
+
     /// What is on the lanes has been heard as far as the turn bears it. What connections bring counts
     /// anew: no load of other cores may keep this one from reading its own.
     pub fn lanes_heard(&mut self) {

@@ -462,7 +462,7 @@ impl Worker {
                 // A lane is full: TCP pushes back on who would fill it further.
                 Kind::Readable if spilling => self.held.push(token),
                 // The rest is read in the next turn, which merges less into one send.
-                Kind::Readable if self.shard.turn_full() => left.push(token),
+                Kind::Readable if self.shard.turn_ends() => left.push(token),
                 Kind::Readable => self.readable(token),
                 Kind::Connect | Kind::Kick | Kind::Timer => {}
             }

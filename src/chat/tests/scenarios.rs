@@ -599,3 +599,22 @@ fn what_other_shards_bring_leaves_room_for_what_connections_bring() {
     world.settle();
     assert_eq!(world.clients[reader].closed, None);
 }
+
+/// Who has begun may go on where nobody else begins any more.
+#[test]
+fn the_last_quarter_of_a_turn_is_for_who_has_begun() {
+    let mut world = World::new(1, |config| config.client.queue_max_size = 64 * 1024);
+    let writer = world.client(0);
+    world.say(writer, json!({"id": 2, "subscribe": {"channel": "r"}}));
+    world.settle();
+    let publish = json!({"id": 3, "publish": {"channel": "r", "data": "x".repeat(2_000)}});
+    let mut ends_and_full = Vec::new();
+    for _ in 0..9 {
+        world.say(writer, publish.clone());
+        ends_and_full.push((world.shards[0].turn_ends(), world.shards[0].turn_full()));
+    }
+    let expect = [[(false, false); 5].as_slice(), &[(true, false); 2], &[(true, true); 2]].concat();
+    assert_eq!(ends_and_full, expect, "of 16 KiB");
+    world.end_turn(0);
+    assert!(!world.shards[0].turn_ends());
+}
