@@ -3,7 +3,8 @@
 //! A frame carries one or more JSON objects, separated by line breaks (or any white space). A
 //! command borrows from the frame; payloads stay raw. Unknown fields are ignored, because SDKs
 //! send fields of extensions that are not offered here. The protobuf form of the same commands is
-//! read in `protobuf.rs`, the usual publish in `publish.rs`. Field names and meanings: `client.proto` of the public protocol.
+//! read in `protobuf.rs`, the usual publish in `publish.rs`. Field names and meanings: `client.proto` of
+//! the public protocol.
 
 use super::publish;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -346,20 +347,12 @@ pub struct Commands<'a> {
     /// Bytes of `text` that have been read.
     at: usize,
     failed: bool,
-    /// Whether the usual publish is read by hand.
-    quick: bool,
 }
 
 impl<'a> Commands<'a> {
     /// Reads the commands in `text`, the payload of one frame.
     pub fn new(text: &'a str) -> Self {
-        Commands { text, at: 0, failed: false, quick: true }
-    }
-
-    /// The same, without the short way for the usual publish.
-    #[cfg(test)]
-    pub(super) fn by_serde(text: &'a str) -> Self {
-        Commands { quick: false, ..Commands::new(text) }
+        Commands { text, at: 0, failed: false }
     }
 }
 
@@ -378,19 +371,21 @@ impl<'a> Iterator for Commands<'a> {
         }
         let rest = self.text.get(self.at..)?.trim_start_matches([' ', '\n', '\r', '\t']);
         self.at = self.text.len() - rest.len();
-        if self.quick
-            && let Some((command, len)) = publish::read(rest)
-        {
-            self.at += len;
-            return Some(Ok(command));
-        }
-        let mut envelopes = serde_json::Deserializer::from_str(rest).into_iter::<Envelope<'a>>();
-        let item = envelopes.next()?.map_err(|_| Malformed);
-        self.at += envelopes.byte_offset();
-        let item = item.and_then(|e| checked(e.id, e.request, e.odd));
+        let usual = publish::read(rest).map(|(command, len)| (Ok(command), len));
+        let (item, len) = usual.or_else(|| by_serde(rest))?;
+        self.at += len;
         self.failed = item.is_err();
         Some(item)
     }
+}
+
+/// Reads the command at the start of `text`, in whatever form: it, and the bytes up to its end.
+/// `None`: there is none.
+pub(super) fn by_serde(text: &str) -> Option<(Result<Command<'_>, Malformed>, usize)> {
+    let mut envelopes = serde_json::Deserializer::from_str(text).into_iter::<Envelope<'_>>();
+    let item = envelopes.next()?.map_err(|_| Malformed);
+    let item = item.and_then(|e| checked(e.id, e.request, e.odd));
+    Some((item, envelopes.byte_offset()))
 }
 
 /// The rules that hold in every form. `odd`: it has more than one request, or is not of this version
