@@ -59,8 +59,40 @@ pub struct Home {
     history_bytes: usize,
     members: Vec<ShardMembers>,
     prefix: Vec<u8>,
-    frames: [BytesMut; AUDIENCES],
+    frames: [Frames; AUDIENCES],
     count: u32,
+}
+
+/// The frames of the turn for one audience.
+#[derive(Debug, Default)]
+struct Frames {
+    bytes: BytesMut,
+    /// Bytes of the last turn that had any: as many are made room for in the next.
+    usual: usize,
+}
+
+impl Frames {
+    /// Where the next frame goes.
+    fn out(&mut self) -> &mut BytesMut {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(self.usual);
+        }
+        &mut self.bytes
+    }
+
+    /// Takes the frames as they lie, without a copy: members get the memory into which they were
+    /// encoded. Unless less than half of that is in use, for members may keep it for long.
+    fn take(&mut self) -> Bytes {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes.is_empty() {
+            return Bytes::new();
+        }
+        self.usual = bytes.len();
+        match bytes.len() < bytes.capacity() / 2 {
+            true => Bytes::copy_from_slice(&bytes),
+            false => bytes.freeze(),
+        }
+    }
 }
 
 /// Members of the room on one shard, by audience.
@@ -223,12 +255,14 @@ impl Home {
             change -= self.forget_oldest() as isize;
             self.history.shrink_to(self.options.history_size);
         }
+        // The content last: counting the author waits until the memory written before is there,
+        // which for the content is memory of 500 publications ago.
         let entry = Entry {
+            author: author.cloned(),
+            tags: tags.cloned(),
             offset: self.offset,
             time_ms: now_ms,
             content: content.shared(),
-            author: author.cloned(),
-            tags: tags.cloned(),
         };
         let bytes = entry.bytes();
         change += bytes as isize;
@@ -273,7 +307,7 @@ impl Home {
 
     /// Bytes of this turn so far.
     pub fn turn_bytes(&self) -> usize {
-        self.frames.iter().map(BytesMut::len).sum()
+        self.frames.iter().map(|frames| frames.bytes.len()).sum()
     }
 
     /// Takes what the turn has brought so far, with the shards that have members.
@@ -282,15 +316,7 @@ impl Home {
             self.count = 0;
             return None;
         }
-        let frames = self.frames.each_mut().map(|frames| {
-            // An allocation of its own size; the buffer is used again, unless it grew large.
-            let batch = Bytes::copy_from_slice(frames);
-            frames.clear();
-            if frames.capacity() > 64 * 1024 {
-                *frames = BytesMut::new();
-            }
-            batch
-        });
+        let frames = self.frames.each_mut().map(Frames::take);
         let batch =
             Batch { room: self.name.clone(), frames, count: std::mem::take(&mut self.count) };
         Some((batch, self.members.iter().map(|m| m.shard)))
@@ -373,8 +399,9 @@ impl Home {
     }
 
     fn index(&self, offset: u64) -> Option<usize> {
-        let first = self.history.front()?.offset;
-        usize::try_from(offset.checked_sub(first)?).ok().filter(|at| *at < self.history.len())
+        usize::try_from(offset.checked_sub(self.oldest()?)?)
+            .ok()
+            .filter(|at| *at < self.history.len())
     }
 
     fn entry(&self, offset: u64) -> Option<&Entry> {
@@ -429,9 +456,11 @@ impl Home {
         freed
     }
 
-    /// Offset of the oldest publication kept.
+    /// Offset of the oldest publication kept. Looks at none: offsets are contiguous, and the oldest
+    /// is not in a cache.
     pub fn oldest(&self) -> Option<u64> {
-        self.history.front().map(|e| e.offset)
+        let behind = self.history.len().checked_sub(1)?;
+        self.offset.checked_sub(behind as u64)
     }
 
     /// Bytes of history kept.
@@ -474,7 +503,7 @@ fn has(members: &[ShardMembers], audience: Audience) -> bool {
 /// Writes a frame for the audiences of a dialect that have members: encoded for the first, copied
 /// for the second.
 fn write(
-    frames: &mut [BytesMut; AUDIENCES],
+    frames: &mut [Frames; AUDIENCES],
     members: &[ShardMembers],
     dialect: Dialect,
     to: &[bool],
@@ -483,12 +512,12 @@ fn write(
     let audiences = to.iter().map(|&hears_joins| Audience { dialect, hears_joins });
     let mut there = audiences.filter(|audience| has(members, *audience));
     let Some(first) = there.next() else { return };
-    let out = &mut frames[first.index()];
+    let out = frames[first.index()].out();
     let before = out.len();
     encode(out);
     if let Some(second) = there.next() {
-        let frame = frames[first.index()].get(before..).unwrap_or_default().to_vec();
-        frames[second.index()].extend_from_slice(&frame);
+        let frame = out.get(before..).unwrap_or_default().to_vec();
+        frames[second.index()].out().extend_from_slice(&frame);
     }
 }
 

@@ -335,9 +335,8 @@ impl Shard {
 
     fn plan_check(&mut self, index: u32) {
         let now = self.now;
-        let Some(home) = self.home_mut(index) else { return };
-        let next = home.next_check_ms(now.unix_ms).filter(|_| home.check_at_ms == 0);
-        let Some(at) = next else { return };
+        let Some(home) = self.home_mut(index).filter(|home| home.check_at_ms == 0) else { return };
+        let Some(at) = home.next_check_ms(now.unix_ms) else { return };
         let at = now.mono_ms + at.saturating_sub(now.unix_ms).max(CHECK_MS_MIN);
         home.check_at_ms = at;
         let epoch = home.epoch.0;

@@ -4,8 +4,7 @@
 //! all of its operations have completed: stop (say why, stop writing), join (wait for what is in
 //! flight, read what the peer still sends), close. It knows nothing of rooms or sessions.
 
-use super::ring::{self, Kind, Op, Token, Vectored};
-use crate::chat::outbox::Chunks;
+use super::ring::{self, Kind, Op, Token};
 use crate::ws::codec::Decoder;
 use bytes::{Bytes, BytesMut};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -27,7 +26,7 @@ pub(super) struct Connection {
     pub(super) serial: u32,
     pub(super) phase: Phase,
     read: Option<Op<()>>,
-    send: Sending,
+    send: Option<Op<Bytes>>,
     pub(super) decoder: Decoder,
     /// Set where connections are counted per address.
     pub(super) address: Option<Box<IpAddr>>,
@@ -73,13 +72,6 @@ enum Step {
     Join,
 }
 
-#[derive(Debug)]
-enum Sending {
-    Idle,
-    One(Op<Bytes>),
-    Many(Op<Box<Vectored>>),
-}
-
 /// What is left to do after an event of a closing connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
@@ -97,7 +89,7 @@ impl Connection {
             serial,
             phase: Phase::Head(Box::new(Head { bytes: Vec::new(), deadline_ms })),
             read: None,
-            send: Sending::Idle,
+            send: None,
             decoder,
             address: None,
             counted: false,
@@ -120,7 +112,7 @@ impl Connection {
     }
 
     fn in_flight(&self) -> bool {
-        self.read.is_some() || !matches!(self.send, Sending::Idle)
+        self.read.is_some() || self.send.is_some()
     }
 
     // ---- reading
@@ -156,7 +148,7 @@ impl Connection {
 
     /// Whether a send is in flight.
     pub(super) fn is_sending(&self) -> bool {
-        !matches!(self.send, Sending::Idle)
+        self.send.is_some()
     }
 
     /// What [`ring::Sends`] send to. Only when no send is in flight.
@@ -165,25 +157,16 @@ impl Connection {
     }
 
     /// Submits one send, which ends when the socket has taken all. Only when none is in flight.
-    pub(super) fn send(&mut self, slot: u32, chunks: Chunks) {
+    pub(super) fn send(&mut self, slot: u32, bytes: Bytes) {
         let token = Token::new(slot, Kind::Send);
-        self.send = match chunks {
-            Chunks::One(bytes) => Sending::One(ring::send(token, self.socket.as_fd(), bytes)),
-            Chunks::Many(many) => {
-                Sending::Many(ring::send_vectored(token, self.socket.as_fd(), many))
-            }
-        };
+        self.send = Some(ring::send(token, self.socket.as_fd(), bytes));
     }
 
     /// Takes the completed send: `None` while it is in flight, then whether all of it went out.
     pub(super) fn take_sent(&mut self, token: Token) -> Option<bool> {
-        let (result, wanted) = match &mut self.send {
-            Sending::Idle => return None,
-            Sending::One(op) => op.take(token).map(|(result, bytes)| (result, bytes.len()))?,
-            Sending::Many(op) => op.take(token).map(|(result, sent)| (result, sent.total()))?,
-        };
-        self.send = Sending::Idle;
-        Some(result.is_ok_and(|sent| sent as usize == wanted))
+        let (result, bytes) = self.send.as_mut()?.take(token)?;
+        self.send = None;
+        Some(result.is_ok_and(|sent| sent as usize == bytes.len()))
     }
 
     // ---- closing
@@ -227,7 +210,7 @@ impl Connection {
             Step::Flush if sending => After::Wait,
             Step::Flush if !closing.queue.is_empty() => {
                 let queue = std::mem::take(&mut closing.queue);
-                self.send(slot, Chunks::One(queue));
+                self.send(slot, queue);
                 After::Wait
             }
             Step::Flush => {

@@ -42,8 +42,6 @@ pub use error::RingError;
 const ENTRIES: u32 = 4096;
 /// Completion queue entries: every operation in flight may complete at once.
 const COMPLETIONS: u32 = 65_536;
-/// Buffers of one [`send_vectored`].
-pub const VECTORS_MAX: usize = 64;
 
 // ---------------------------------------------------------------------------------------------
 // Tokens and the ready list
@@ -278,64 +276,6 @@ pub fn send(token: Token, socket: BorrowedFd<'_>, bytes: Bytes) -> Op<Bytes> {
     unsafe { Op::submit(token, bytes, entry) }
 }
 
-/// The buffers of one [`send_vectored`], with the header that names them to the kernel.
-pub struct Vectored {
-    header: libc::msghdr,
-    iovecs: Vec<libc::iovec>,
-    buffers: Vec<Bytes>,
-    len: usize,
-}
-
-impl Vectored {
-    fn new(buffers: Vec<Bytes>) -> Box<Vectored> {
-        let named = &buffers[..buffers.len().min(VECTORS_MAX)];
-        let len = named.iter().map(Bytes::len).sum();
-        let iovecs = named
-            .iter()
-            .map(|b| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() })
-            .collect::<Vec<_>>();
-        // SAFETY: all zeroes is a valid `msghdr`: null pointers and zero lengths.
-        let header: libc::msghdr = unsafe { std::mem::zeroed() };
-        let mut vectored = Box::new(Vectored { header, iovecs, buffers, len });
-        vectored.header.msg_iov = vectored.iovecs.as_mut_ptr();
-        vectored.header.msg_iovlen = vectored.iovecs.len() as _;
-        vectored
-    }
-
-    /// Bytes that were to be sent: the sum of the first [`VECTORS_MAX`] buffers.
-    pub fn total(&self) -> usize {
-        self.len
-    }
-
-    /// The buffers as they were given.
-    pub fn into_buffers(self) -> Vec<Bytes> {
-        self.buffers
-    }
-}
-
-impl fmt::Debug for Vectored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Vectored({} buffers, {} bytes)", self.buffers.len(), self.len)
-    }
-}
-
-/// Sends the first [`VECTORS_MAX`] of `buffers` in order, as one operation. Result: the bytes
-/// sent, fewer than [`Vectored::total`] only when the connection ended.
-pub fn send_vectored(
-    token: Token,
-    socket: BorrowedFd<'_>,
-    buffers: Vec<Bytes>,
-) -> Op<Box<Vectored>> {
-    let vectored = Vectored::new(buffers);
-    let entry = opcode::SendMsg::new(fd(socket), &raw const vectored.header)
-        .flags((libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32)
-        .build();
-    // SAFETY: header (in the box), iovecs (in the vector's memory) and bytes (owned by the
-    // `Bytes`) stay where they are when the box is moved, and nothing changes them: `Vectored`
-    // gives out no mutable access.
-    unsafe { Op::submit(token, vectored, entry) }
-}
-
 /// Sends all of `bytes` as one operation; the vector comes back, for the next send. For clients,
 /// whose bytes go to one socket only. Result: as [`send`].
 pub fn send_vec(token: Token, socket: BorrowedFd<'_>, bytes: Vec<u8>) -> Op<Vec<u8>> {
@@ -418,6 +358,8 @@ pub fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
 
 /// Sends of one [`Sends::run`].
 const SENDS: usize = 128;
+/// DONTWAIT: the send ends at once. WAITALL: as much as the socket takes.
+const AT_ONCE: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | libc::MSG_DONTWAIT;
 
 /// Sends for sockets that have room, which are nearly all: they end while the caller waits, so they
 /// need no waker, no place in a table and no turn of the event loop. What a socket does not take
@@ -427,8 +369,53 @@ const SENDS: usize = 128;
 pub struct Sends {
     ring: IoUring,
     /// Whose it is, and what the kernel reads.
-    queued: Vec<(u32, Bytes)>,
+    queued: Vec<(u32, Read)>,
     results: Vec<i32>,
+}
+
+/// What the kernel reads for one send.
+enum Read {
+    One(Bytes),
+    Many(Box<Vectored>),
+}
+
+/// Several buffers of one send, with the header that names them to the kernel.
+struct Vectored {
+    header: libc::msghdr,
+    /// What `header` points to.
+    iovecs: Vec<libc::iovec>,
+    buffers: Vec<Bytes>,
+}
+
+impl Vectored {
+    fn new(buffers: Vec<Bytes>) -> Box<Vectored> {
+        let iovec =
+            |b: &Bytes| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() };
+        let iovecs = buffers.iter().map(iovec).collect();
+        // SAFETY: all zeroes is a valid `msghdr`: null pointers and zero lengths.
+        let header: libc::msghdr = unsafe { std::mem::zeroed() };
+        let mut vectored = Box::new(Vectored { header, iovecs, buffers });
+        vectored.header.msg_iov = vectored.iovecs.as_mut_ptr();
+        vectored.header.msg_iovlen = vectored.iovecs.len() as _;
+        vectored
+    }
+}
+
+impl Read {
+    fn len(&self) -> usize {
+        match self {
+            Read::One(bytes) => bytes.len(),
+            Read::Many(vectored) => vectored.buffers.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// What is left behind the first `n` bytes.
+    fn rest(self, n: usize) -> Bytes {
+        match self {
+            Read::One(bytes) => bytes.slice(n..),
+            Read::Many(vectored) => Bytes::from(vectored.buffers.concat()).slice(n..),
+        }
+    }
 }
 
 /// How one of [`Sends`] has ended.
@@ -443,13 +430,16 @@ pub enum Sent {
 }
 
 impl Sends {
+    /// Buffers of one send at most (`UIO_MAXIOV`).
+    pub const BUFFERS_MAX: usize = 1024;
+
     /// A ring for the calling thread, which must be the thread that uses it.
     pub fn new() -> Result<Sends, RingError> {
         let ring = with_flags(&IoUring::builder(), |uring| uring.build(SENDS as u32))?;
         Ok(Sends { ring, queued: Vec::with_capacity(SENDS), results: vec![0; SENDS] })
     }
 
-    /// Whether [`Sends::run`] has to come before the next [`Sends::push`].
+    /// Whether [`Sends::run`] has to come before the next push.
     pub fn is_full(&self) -> bool {
         self.queued.len() == SENDS
     }
@@ -461,19 +451,40 @@ impl Sends {
     ///
     /// When it is full.
     pub fn push(&mut self, slot: u32, socket: BorrowedFd<'_>, bytes: Bytes) {
-        assert!(!self.is_full(), "run comes before the next push");
-        // DONTWAIT: the send ends at once. WAITALL: as much as the socket takes.
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | libc::MSG_DONTWAIT;
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let entry = opcode::Send::new(fd(socket), bytes.as_ptr(), len)
-            .flags(flags)
-            .build()
-            .user_data(self.queued.len() as u64);
+        let entry = opcode::Send::new(fd(socket), bytes.as_ptr(), len).flags(AT_ONCE).build();
         // SAFETY: the pointer is to `len` immutable bytes owned by `bytes`, which stay where they
-        // are when the `Bytes` is moved, and which are kept until the completion has been seen.
+        // are when the `Bytes` is moved.
+        unsafe { self.push_entry(slot, Read::One(bytes), entry) }
+    }
+
+    /// The same for several buffers, in order; [`Sends::BUFFERS_MAX`] at most, or the kernel refuses
+    /// it and the connection counts as broken.
+    ///
+    /// # Panics
+    ///
+    /// When it is full.
+    pub fn push_vectored(&mut self, slot: u32, socket: BorrowedFd<'_>, buffers: Vec<Bytes>) {
+        let vectored = Vectored::new(buffers);
+        let header = &raw const vectored.header;
+        let entry = opcode::SendMsg::new(fd(socket), header).flags(AT_ONCE as u32).build();
+        // SAFETY: header (in the box), iovecs (in the vector's memory) and bytes (owned by the
+        // `Bytes`) stay where they are when the box is moved, and nothing changes them.
+        unsafe { self.push_entry(slot, Read::Many(vectored), entry) }
+    }
+
+    /// # Safety
+    ///
+    /// What `entry` points to stays valid and unchanged as long as `read` is not dropped, wherever
+    /// `read` itself is moved.
+    unsafe fn push_entry(&mut self, slot: u32, read: Read, entry: squeue::Entry) {
+        assert!(!self.is_full(), "run comes before the next push");
+        let entry = entry.user_data(self.queued.len() as u64);
+        // SAFETY: by the contract of this function; `read` is kept until the completion has been
+        // seen.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         assert!(pushed.is_ok(), "the queue has a place for each send");
-        self.queued.push((slot, bytes));
+        self.queued.push((slot, read));
     }
 
     /// Carries out what was pushed, in order; says of each how it has ended.
@@ -496,17 +507,15 @@ impl Sends {
                 }
             }
         }
-        ended.extend(self.queued.drain(..).zip(&self.results).map(
-            |((slot, mut bytes), result)| {
-                let sent = match answer(*result) {
-                    Ok(n) if n as usize == bytes.len() => Sent::All,
-                    Ok(n) => Sent::Rest(bytes.split_off(n as usize)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Rest(bytes),
-                    Err(_) => Sent::Broken,
-                };
-                (slot, sent)
-            },
-        ));
+        ended.extend(self.queued.drain(..).zip(&self.results).map(|((slot, read), result)| {
+            let sent = match answer(*result) {
+                Ok(n) if n as usize == read.len() => Sent::All,
+                Ok(n) => Sent::Rest(read.rest(n as usize)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Rest(read.rest(0)),
+                Err(_) => Sent::Broken,
+            };
+            (slot, sent)
+        }));
     }
 }
 

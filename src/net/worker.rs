@@ -555,13 +555,11 @@ impl Worker {
             sends += 1;
             bytes += chunks.len() as u64;
             match chunks {
-                Chunks::One(bytes) => {
-                    self.sends.push(slot, connection.socket(), bytes);
-                    if self.sends.is_full() {
-                        self.send_now();
-                    }
-                }
-                Chunks::Many(_) => connection.send(slot, chunks),
+                Chunks::One(bytes) => self.sends.push(slot, connection.socket(), bytes),
+                Chunks::Many(many) => self.sends.push_vectored(slot, connection.socket(), many),
+            }
+            if self.sends.is_full() {
+                self.send_now();
             }
         }
         self.send_now();
@@ -579,7 +577,7 @@ impl Worker {
                 Sent::Rest(rest) => {
                     self.metrics.sends_waited.inc();
                     if let Some(connection) = self.connections.get_mut(slot as usize) {
-                        connection.send(slot, Chunks::One(rest));
+                        connection.send(slot, rest);
                     }
                 }
                 Sent::Broken => self.lost(slot),

@@ -105,20 +105,6 @@ fn sends_shared_bytes() {
 }
 
 #[test]
-fn sends_vectored_up_to_its_limit() {
-    let buffers = (0..100u8).map(|i| Bytes::from(vec![i; 10])).collect::<Vec<_>>();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    on_ring(async {
-        let (sent, back) = finish(T, send_vectored(T, ours.as_fd(), buffers.clone())).await;
-        assert_eq!((sent.unwrap(), back.total()), (640, 640));
-        assert_eq!(back.into_buffers(), buffers);
-    });
-    let mut read = vec![0; 640];
-    theirs.read_exact(&mut read).unwrap();
-    assert_eq!(read, buffers[..64].concat());
-}
-
-#[test]
 fn connects_and_explains_refusal() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -239,6 +225,38 @@ fn what_a_socket_does_not_take_comes_back() {
     reader.read_to_end(&mut got).unwrap();
     got.extend_from_slice(&rest);
     assert!(got == bytes);
+}
+
+#[test]
+fn several_buffers_in_one_send() {
+    let mut sends = Sends::new().unwrap();
+    let mut ended = Vec::new();
+    let buffers =
+        |n: usize, len: usize| (0..n).map(|i| Bytes::from(vec![i as u8; len])).collect::<Vec<_>>();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let some = buffers(Sends::BUFFERS_MAX, 10);
+    sends.push_vectored(1, ours.as_fd(), some.clone());
+    sends.push(2, ours.as_fd(), Bytes::from_static(b"behind"));
+    sends.run(&mut ended);
+    assert_eq!(ended, [(1, Sent::All), (2, Sent::All)]);
+
+    // What was taken of many and what comes back are the whole.
+    let (full, mut reader) = UnixStream::pair().unwrap();
+    let many = buffers(8, 1 << 20);
+    sends.push_vectored(3, full.as_fd(), many.clone());
+    sends.push_vectored(4, ours.as_fd(), buffers(Sends::BUFFERS_MAX + 1, 1));
+    ended.clear();
+    sends.run(&mut ended);
+    let (3, Sent::Rest(rest)) = &ended[0] else { panic!("{:?}", ended[0].0) };
+    assert!(!rest.is_empty() && rest.len() < 8 << 20, "a part of it");
+    assert_eq!(ended[1..], [(4, Sent::Broken)], "more than the kernel takes");
+    drop((ours, full));
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    theirs.read_to_end(&mut first).unwrap();
+    assert_eq!(first, [&some.concat()[..], b"behind"].concat());
+    reader.read_to_end(&mut second).unwrap();
+    second.extend_from_slice(rest);
+    assert!(second == many.concat());
 }
 
 #[test]
