@@ -13,7 +13,8 @@ use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
 /// Up to this many bytes, several chunks are copied into one: that costs less than the vectored send
-/// that it replaces.
+/// that it replaces. Not more: with 16 KiB, rooms of 20 JSON clients, one of whom has 128 messages
+/// outstanding, cost 6 % more.
 const CONCAT_BYTES_MAX: usize = 4 * 1024;
 /// Buffers in one vectored send.
 const CHUNKS_MAX: usize = 64;
