@@ -541,3 +541,27 @@ impl Entry {
         ENTRY_BYTES + self.content.view().len() + author + tags
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_not_copied_and_holds_little_more_than_itself() {
+        let mut frames = Frames::default();
+        let mut turn = |length: usize| {
+            frames.out().resize(length, 1);
+            let at = frames.bytes.as_ptr();
+            let batch = frames.take();
+            assert_eq!(batch.len(), length);
+            let copied = batch.as_ptr() != at;
+            (copied, batch.try_into_mut().map_or(0, |batch| batch.capacity()))
+        };
+        assert_eq!(turn(0), (false, 0));
+        let (copied, capacity) = turn(10_000);
+        assert!(!copied && (10_000..=20_000).contains(&capacity), "{capacity}");
+        assert_eq!(turn(9_000), (false, 10_000), "as large as the last, at once");
+        assert_eq!(turn(100), (true, 100), "for who keeps it");
+        assert_eq!(turn(100), (false, 100));
+    }
+}
