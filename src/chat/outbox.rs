@@ -13,8 +13,8 @@ use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
 /// Up to this many bytes, several chunks are copied into one: that costs less than the vectored send
-/// that it replaces. Not more: with 16 KiB, rooms of 20 JSON clients, one of whom has 128 messages
-/// outstanding, cost 6 % more.
+/// that it replaces. Not more: with 16 KiB, a delivery in rooms of 20 JSON clients cost 6 % more
+/// (`ringchat-loadgen -c 1000 --rooms 50 --senders 50 --closed 128`, five interleaved pairs).
 const CONCAT_BYTES_MAX: usize = 4 * 1024;
 /// Buffers in one vectored send.
 const CHUNKS_MAX: usize = 64;
