@@ -47,6 +47,8 @@ struct Client {
     wire: Wire,
     socket: WebSocket<Box<dyn Stream>>,
     seen: std::collections::VecDeque<Event>,
+    /// A pong has met the reset: no read will tell of it.
+    reset: bool,
 }
 
 fn wire(Speech(dialect, encoding): Speech, recover: bool, size: usize) -> Wire {
@@ -86,7 +88,7 @@ impl Client {
             request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
         }
         let (socket, _) = tungstenite::client(request, stream).map_err(|e| e.to_string()).unwrap();
-        let mut client = Client { wire, socket, seen: Default::default() };
+        let mut client = Client { wire, socket, seen: Default::default(), reset: false };
         let mut frames = Vec::new();
         let wait = client.wire.join(&mut frames, 0, 0, from);
         frames.into_iter().for_each(|OutFrame { payload, .. }| client.send(payload));
@@ -99,11 +101,14 @@ impl Client {
     }
 
     fn send(&mut self, payload: Vec<u8>) {
-        let message = match self.wire.opcode() {
+        self.try_send(payload).unwrap();
+    }
+
+    fn try_send(&mut self, payload: Vec<u8>) -> tungstenite::Result<()> {
+        self.socket.send(match self.wire.opcode() {
             1 => Message::text(String::from_utf8(payload).unwrap()),
             _ => Message::binary(payload),
-        };
-        self.socket.send(message).unwrap();
+        })
     }
 
     fn publish(&mut self, sender: u32, number: u32) {
@@ -133,7 +138,7 @@ impl Client {
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     panic!("nothing comes");
                 }
-                Err(_) => seen.push_back(Event::Ended),
+                Err(_) => seen.push_back(if self.reset { Event::Reset } else { Event::Ended }),
             }
         }
         self.seen[0].clone()
@@ -144,14 +149,19 @@ impl Client {
         self.seen.pop_front().unwrap()
     }
 
-    /// The next event but pings.
+    /// The next event but pings. A pong may meet the reset: what came before it is still read.
     fn news(&mut self) -> Event {
         loop {
             match self.next() {
                 Event::Ping => {
                     let mut pong = Vec::new();
                     self.wire.pong(&mut pong);
-                    self.send(pong);
+                    match self.try_send(pong) {
+                        Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset => {
+                            self.reset = true;
+                        }
+                        sent => sent.unwrap(),
+                    }
                 }
                 event => return event,
             }
