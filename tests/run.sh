@@ -84,9 +84,10 @@ need_component() {
     cargo "$1" --version >/dev/null 2>&1 || rustup component add "$2"
 }
 
-# The real server, for the steps that talk to it.
+# The real server and the load generator, for the steps that talk to them; the bench's floor is not
+# among them.
 need_server() {
-    need_cargo && cargo build --release --workspace
+    need_cargo && cargo build --release -p ringchat -p ringchat-loadgen
 }
 
 # ---- the steps; each prints what it does and returns whether it went well
