@@ -153,8 +153,8 @@ fn the_server_closes() {
 
 #[test]
 fn the_internal_port_has_what_is_internal() {
-    // A port that is free now; nobody else asks for it by number.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = Port::reserve();
+    let free = port.address();
     let server = Server::start(&[&format!("http_server.internal_port={}", free.port())]);
     for (path, internal) in [("/", false), ("/health", true), ("/metrics", true), ("/x", false)] {
         let (outside, inside) = (http::get(server.address, path), http::get(free, path));

@@ -278,7 +278,8 @@ fn tokens_that_name_any_key_do_not_hammer_the_endpoint() {
 
 #[test]
 fn without_its_keys_the_server_does_not_start() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = Port::reserve();
+    let closed = port.address();
     let big = Arc::new(Mutex::new(response("200 OK", &" ".repeat(2 * 1024 * 1024))));
     let big = endpoint(&big);
     for (set, expected) in [

@@ -10,7 +10,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrV4, SocketFlags, SocketType, accept_with, bind,
-    listen, recv, send, socket_with, sockopt,
+    getsockname, listen, recv, send, socket_with, sockopt,
 };
 use std::net::Ipv4Addr;
 use tungstenite::handshake::derive_accept_key;
@@ -40,7 +40,8 @@ pub(crate) trait Service {
     fn end_turn(&mut self, _sockets: &Sockets) {}
 }
 
-/// Serves on 127.0.0.1 until it is killed.
+/// Serves on 127.0.0.1 until it is killed; prints the address when clients can connect. Port 0: a
+/// free one.
 pub(crate) fn serve(port: u16, service: &mut impl Service) -> Result<(), String> {
     system::raise_descriptor_limit();
     let explain = |error: Errno| format!("cannot serve: {error}");
@@ -52,6 +53,8 @@ pub(crate) fn serve(port: u16, service: &mut impl Service) -> Result<(), String>
     sockopt::set_tcp_nodelay(&listener, true).map_err(explain)?;
     bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).map_err(explain)?;
     listen(&listener, BACKLOG).map_err(explain)?;
+    let address = SocketAddrV4::try_from(getsockname(&listener).map_err(explain)?);
+    println!("{}", address.map_err(explain)?);
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(explain)?;
     let told = |number| epoll::EventData::new_u64(number);
     epoll::add(&epoll, &listener, told(LISTENER), epoll::EventFlags::IN).map_err(explain)?;

@@ -38,7 +38,7 @@ pub(crate) enum Command {
 /// Where to serve.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serve {
-    /// Port on 127.0.0.1.
+    /// Port on 127.0.0.1; 0: a free one. The address is printed.
     #[arg(long)]
     pub(crate) port: u16,
 }

@@ -1,10 +1,10 @@
 //! The program itself: every byte arrives, and nonsense is refused.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output};
-use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 fn floor(arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_floor")).args(arguments.split_whitespace()).output().unwrap()
@@ -45,26 +45,21 @@ fn every_byte_arrives() {
 /// A server of this program; ends with the test.
 struct Server {
     child: Child,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Server {
     fn start(kind: &str) -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let program = env!("CARGO_BIN_EXE_floor");
-        let child =
-            Command::new(program).args([kind, "--port", &port.to_string()]).spawn().unwrap();
-        Server { child, port }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_floor"));
+        command.args([kind, "--port", "0"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Server { child, address: line.trim().parse().unwrap() }
     }
 
     fn connect(&self) -> TcpStream {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let stream = loop {
-            match TcpStream::connect(("127.0.0.1", self.port)) {
-                Ok(stream) => break stream,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-        };
+        let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }

@@ -3,7 +3,9 @@
 use crate::arguments;
 use crate::stub::{self, Fault};
 use ringchat_loadgen::report::{Report, Verdict};
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -36,7 +38,10 @@ fn the_program_says_how_it_went() {
     assert!(err.contains("connect") && err.contains("drain"), "plain lines for a log: {err}");
     assert!(!err.contains('\u{1b}') && !err.contains('\r'), "no bars for a log: {err:?}");
 
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, and not listening: so nobody else does.
+    let held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let nobody = held.local_addr().unwrap().as_socket().unwrap();
     let (code, out, err) = program(&arguments(nobody, "--quiet"));
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("cannot connect") && err.contains("refused"), "{err}");

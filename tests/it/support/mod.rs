@@ -9,6 +9,7 @@ pub use client::{Closed, Event, Plain, Sdk, Socket};
 pub use server::{Run, Server};
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -45,6 +46,27 @@ pub fn in_parallel<I: Send, T: Send>(
             .map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
             .collect()
     })
+}
+
+/// A port of 127.0.0.1 that is given to nobody else by chance, and on which nobody listens unless it
+/// is asked to by number.
+#[derive(Debug)]
+pub struct Port(socket2::Socket);
+
+impl Port {
+    /// Bound, and never listening: a listener that was closed may live on for a moment, in a child
+    /// that another test is just starting.
+    pub fn reserve() -> Port {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Port(socket)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap().as_socket().unwrap()
+    }
 }
 
 /// A file of a test's own, removed at the end.
