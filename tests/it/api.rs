@@ -83,7 +83,7 @@ fn without_a_key_there_is_no_api() {
 
 #[test]
 fn what_is_no_call() {
-    let server = start(&["http_api.body_size_limit=1000", "http_api.timeout=300ms"]);
+    let server = start(&["http_api.body_size_limit=1000", "http_api.timeout=2s"]);
     let key = format!("X-API-Key: {KEY}\r\n");
     let status = |path: &str, body: &str| post(server.address, path, &key, body).status;
     assert_eq!(status("/api/publish", "{"), 400);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 #[test]
 fn several_commands_in_one_frame() {
-    let server = Server::start(&[]);
+    let server = Server::with_args(&[]);
     let mut socket = Socket::open(server.address, PROTOCOL);
     socket.send(concat!(
         r#"{"id":1,"connect":{"name":"js","flag":1}}"#,
@@ -142,7 +142,7 @@ fn binary_frames_are_not_understood() {
 
 #[test]
 fn who_does_not_connect_is_stale() {
-    let server = Server::start(&["client.stale_close_delay=300ms"]);
+    let server = Server::start(&["client.stale_close_delay=2s"]);
     let mut silent = Socket::open(server.address, PROTOCOL);
     let mut sdk = Sdk::connect(server.address);
     assert_eq!(silent.closed(), Closed::Frame(3502, "stale".into()));

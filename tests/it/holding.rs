@@ -22,7 +22,7 @@ fn message(n: usize) -> Value {
 
 #[test]
 fn one_send_carries_what_several_turns_brought() {
-    let server = Server::start(&["fanout.max_delay=50ms", "presence.announce_max=0"]);
+    let server = Server::start(&["fanout.max_delay=100ms", "presence.announce_max=0"]);
     let mut members = members(&server);
     let spread = server.sessions();
     assert!(spread.iter().all(|n| *n > 0), "spread {spread:?}");

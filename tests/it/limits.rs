@@ -105,7 +105,7 @@ fn a_message_of_the_limit_passes_and_one_byte_more_does_not() {
 
 #[test]
 fn request_heads() {
-    let server = Server::start(&["http_server.head_timeout=500ms"]);
+    let server = Server::start(&["http_server.head_timeout=2s"]);
     let mut bystander = Bystander::new(&server);
     let mut check = |what: &str, response: http::Response, expect: &[u16], reason: &str| {
         assert!(expect.contains(&response.status), "{what}: {response:?}");

@@ -15,7 +15,7 @@ fn value(bytes: &[u8]) -> Value {
 
 #[test]
 fn all_dialects_in_one_room() {
-    let server = Server::start(&[]);
+    let server = Server::with_args(&[]);
     let room = "chat:lobby";
     let mut ann = Proto::guest(server.address, "ann");
     assert_eq!((ann.connected.ping, ann.connected.pong), (25, true));
@@ -159,7 +159,7 @@ fn several_commands_in_one_frame() {
 
 #[test]
 fn heartbeats_are_one_byte() {
-    let server = Server::start(&["client.ping_interval=1s", "client.pong_timeout=500ms"]);
+    let server = Server::start(&["client.ping_interval=2s", "client.pong_timeout=1500ms"]);
     let mut deaf = Proto::connect(server.address);
     let mut alive = Proto::connect(server.address);
     while alive.pings < 3 {

@@ -75,8 +75,12 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid.to_string()]).status();
+        let status = self.kill(name);
         assert!(status.is_ok_and(|s| s.success()), "kill -s {name} {}", self.pid);
+    }
+
+    fn kill(&self, name: &str) -> std::io::Result<ExitStatus> {
+        Command::new("kill").args(["-s", name, &self.pid.to_string()]).status()
     }
 
     /// Waits for the end of the process; its output is whole then.
@@ -94,7 +98,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.ended.is_none() && self.exit.try_recv().is_err() {
-            self.signal("KILL");
+            // It may have ended just now.
+            let _ = self.kill("KILL");
             let _ = self.exit.recv_timeout(DEADLINE);
         }
         if thread::panicking() {
@@ -158,13 +163,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Two workers on a free port of the loopback, with `--set` for each of `settings`.
+    /// Two workers on a free port of the loopback, with `--set` for each of `settings`. Unless these
+    /// say otherwise, nobody is asked for a sign of life: on a busy machine, a test's thousands of
+    /// clients may not come to give one in time.
     pub fn start(settings: &[&str]) -> Server {
-        let args: Vec<&str> = settings.iter().flat_map(|pair| ["--set", *pair]).collect();
+        const PATIENT: &str = "client.ping_interval=1h";
+        let about_pings = settings.iter().any(|pair| pair.starts_with("client.ping_interval="));
+        let patient = (!about_pings).then_some(PATIENT);
+        let settings = settings.iter().copied().chain(patient);
+        let args: Vec<&str> = settings.flat_map(|pair| ["--set", pair]).collect();
         Server::with_args(&args)
     }
 
-    /// The same with arguments.
+    /// Two workers on a free port of the loopback, with arguments.
     pub fn with_args(args: &[&str]) -> Server {
         let mut command = Command::new(BINARY);
         if !args.contains(&"--listen") {
