@@ -99,7 +99,7 @@ fn a_token_for_a_room_opens_it() {
     // It is none to connect with.
     assert_eq!(connect(&server, &other), json!({"closed": 3500}));
 
-    let short = token(&["--user", "42", "--channel", room, "--ttl", "2s"]);
+    let short = token(&["--user", "42", "--channel", room, "--ttl", "4s"]);
     let result = sdk.ok("subscribe", json!({"channel": room, "token": short}));
     assert_eq!(result["expires"], true);
     sdk.publish(room, json!({"type": "message", "text": "hush", "nonce": "1"}));
@@ -116,7 +116,7 @@ fn a_token_for_a_room_opens_it() {
 #[test]
 fn a_token_that_runs_out_has_to_be_refreshed() {
     let server = Server::start(&[SECRET, "client.expired_close_delay=0s"]);
-    let short = || token(&["--user", "42", "--ttl", "3s"]);
+    let short = || token(&["--user", "42", "--ttl", "6s"]);
     let mut stays = Sdk::connect_with(server.address, json!({"token": short()}));
     let mut goes = Sdk::connect_with(server.address, json!({"token": short()}));
     let other = token(&["--user", "43"]);

@@ -15,5 +15,5 @@ export function sign(claims, secret = SECRET) {
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
-/** Unix time so many seconds from now, for `exp`. */
-export const inSeconds = (seconds) => Math.floor(Date.now() / 1000) + seconds;
+/** Unix time, in whole seconds, at least so many seconds from now, for `exp`. */
+export const inSeconds = (seconds) => Math.ceil(Date.now() / 1000) + seconds;

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import os
 import pathlib
 import re
@@ -48,8 +49,8 @@ def token(claims, secret=SECRET):
 
 
 def in_seconds(seconds):
-    """Unix time so many seconds from now."""
-    return int(time.time()) + seconds
+    """Unix time, in whole seconds, at least so many seconds from now."""
+    return math.ceil(time.time()) + seconds
 
 
 async def soon(awaitable, what):

@@ -203,7 +203,7 @@ class Api(SdkTest):
         self.assertEqual(join.info.chan_info, {"role": "owner"})
         self.assertEqual((await client.heard.next("unsubscribed")).channel, "chat:roles")
         self.assertEqual(client.heard.left("join"), 0)
-        over = SubscribeRequest(user="~owner", channel="chat:roles", expire_at=in_seconds(-1))
+        over = SubscribeRequest(user="~owner", channel="chat:roles", expire_at=in_seconds(-10))
         await self.assert_api_code(110, self.api.subscribe(over))
 
     async def test_subscribe_with_bytes(self):
@@ -299,7 +299,7 @@ class Api(SdkTest):
             await client.heard.next("connecting")
         later = RefreshRequest(user="42", client=kept.hello.client, expire_at=in_seconds(3600))
         await self.api.refresh(later)
-        over = RefreshRequest(user="42", client=gone.hello.client, expire_at=in_seconds(-1))
+        over = RefreshRequest(user="42", client=gone.hello.client, expire_at=in_seconds(-10))
         await self.api.refresh(over)
         self.assertEqual((await gone.heard.next("connecting")).code, 3005)
         room = await self.subscribe(kept, "still-there")
