@@ -3,8 +3,7 @@
 # then the real server against the WebSocket conformance suite, official SDKs and a browser.
 #
 # Usage: tests/run.sh [STEP...]      without steps: all of them
-# Steps: fmt clippy cargo benches release strace, one after the other;
-#        conformance sdk python web, against the real server, side by side at the end
+# Steps: fmt clippy cargo benches release strace conformance sdk python web
 #
 # Works from a clean clone: what is missing is installed (apt packages as root or with sudo, npm
 # packages beside the tests, Python packages and the conformance suite under .cache/). What cannot
@@ -27,18 +26,10 @@ failed=0
 summary=()
 server=
 
-# What still runs ends with this script: each step that runs beside others is a process group.
 cleanup() {
-    local job
-    for job in $(jobs -p); do
-        kill -- "-$job" 2>/dev/null
-    done
-}
-trap cleanup EXIT
-
-stop_server() {
     [ -z "$server" ] || kill "$server" 2>/dev/null
 }
+trap cleanup EXIT
 
 # ---- installing
 
@@ -47,15 +38,11 @@ apt_install() {
     local sudo=
     [ "$(id -u)" = 0 ] || sudo="sudo -n"
     command -v apt-get >/dev/null || { echo "no apt-get: install by hand: $*"; return 1; }
-    # One at a time: steps run side by side, and apt does not wait for another apt.
-    {
-        flock 9 || return 1
-        if [ -z "$updated" ]; then
-            $sudo apt-get update -q || return 1
-            updated=1
-        fi
-        DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy --no-install-recommends "$@"
-    } 9>"$logs/apt.lock"
+    if [ -z "$updated" ]; then
+        $sudo apt-get update -q || return 1
+        updated=1
+    fi
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy --no-install-recommends "$@"
 }
 
 # need COMMAND PACKAGE...: the command is there, if need be after installing the packages.
@@ -197,21 +184,14 @@ count() {
     ' "$1"
 }
 
-# Runs a step: its output goes to its log, its exit status and its seconds to a file beside it.
 run() {
-    local name=$1 start=$SECONDS
-    rm -f "$logs/$name.status"
-    "step_$name" >"$logs/$name.log" 2>&1 </dev/null
-    echo "$? $((SECONDS - start))" >"$logs/$name.status"
-}
-
-# Says and counts how a step went.
-report() {
-    local name=$1 log=$logs/$1.log status=1 seconds=0 p f line
-    read -r status seconds <"$logs/$name.status"
+    local name=$1 log=$logs/$1.log start=$SECONDS status p f line
+    echo "=== $name"
+    "step_$name" >"$log" 2>&1
+    status=$?
     read -r p f < <(count "$log")
     # A step without tests of its own is one; a failure that no test shows is one too.
-    if [ "$status" -eq 0 ]; then
+    if [ $status -eq 0 ]; then
         [ $((p + f)) -gt 0 ] || p=1
     else
         [ "$f" -gt 0 ] || f=1
@@ -222,7 +202,7 @@ report() {
     fi
     passed=$((passed + p))
     failed=$((failed + f))
-    line=$(printf '%-12s %5d passed %4d failed  %4d s' "$name" "$p" "$f" "$seconds")
+    line=$(printf '%-12s %5d passed %4d failed  %4d s' "$name" "$p" "$f" $((SECONDS - start)))
     summary+=("$line")
     echo "$line"
 }
@@ -230,32 +210,12 @@ report() {
 mkdir -p "$logs"
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=(fmt clippy cargo benches release strace conformance sdk python web)
-alone=()
-together=()
 for step in "${steps[@]}"; do
     declare -F "step_$step" >/dev/null || { echo "no such step: $step" >&2; exit 2; }
-    case $step in
-        conformance | sdk | python | web) together+=("$step") ;;
-        *) alone+=("$step") ;;
-    esac
 done
-for step in "${alone[@]}"; do
-    echo "=== $step"
+for step in "${steps[@]}"; do
     run "$step"
-    report "$step"
 done
-# They wait more than they work, all but `web`.
-if [ ${#together[@]} -gt 0 ]; then
-    echo "=== ${together[*]}"
-    set -m
-    for step in "${together[@]}"; do
-        (trap stop_server EXIT; run "$step") &
-    done
-    wait
-    for step in "${together[@]}"; do
-        report "$step"
-    done
-fi
 
 echo
 echo "=== summary"
