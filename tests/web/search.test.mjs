@@ -68,6 +68,8 @@ test('without a connection what is loaded is searched, and it is said that this 
   const url = freshRoom(server);
   const cy = await person(browser, url, 'cy');
   await cy.evaluate(burst, { url, name: 'filler', prefix: 'hay ', each: 150 });
+  // The page loads back to what has been read: here, no more than a page of the history.
+  await hears(cy, 'hay 149');
   await cy.reload();
   await joined(cy);
   await hears(cy, 'hay 149');
