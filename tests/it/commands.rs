@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 #[test]
 fn several_commands_in_one_frame() {
+    // With the default interval of pings.
     let server = Server::with_args(&[]);
     let mut socket = Socket::open(server.address, PROTOCOL);
     socket.send(concat!(

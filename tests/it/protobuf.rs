@@ -15,6 +15,7 @@ fn value(bytes: &[u8]) -> Value {
 
 #[test]
 fn all_dialects_in_one_room() {
+    // With the default interval of pings.
     let server = Server::with_args(&[]);
     let room = "chat:lobby";
     let mut ann = Proto::guest(server.address, "ann");
